@@ -1,0 +1,24 @@
+//! JPEG both ways, through libjpeg-turbo behind a thin wrapper. The markers (size, orientation,
+//! profile, where the picture ends) are read by our own walk; the library sees only files whose
+//! size we know. Never crops and never picks a quality: the plan does.
+
+mod decode;
+mod encode;
+mod probe;
+mod turbo;
+
+pub(super) use decode::decode;
+pub(super) use encode::encode;
+pub(super) use probe::probe;
+
+use super::DecodeError;
+use crate::model::format::{Format, SourceFormat};
+
+/// The version of the linked libjpeg-turbo.
+pub(super) fn version() -> String {
+    turbo::version()
+}
+
+fn broken(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Broken { format: SourceFormat::Web(Format::Jpeg), reason: reason.into() }
+}

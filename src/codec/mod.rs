@@ -1,0 +1,159 @@
+//! Floor 1: bytes ⇄ `Pixels`. One file per format, our own header probe in front of every
+//! codec, and the only place in the house with `unsafe`. Never decides sizes: the plan does;
+//! never trusts a file name or a Content-Type: the magic bytes choose the decoder.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod avif;
+mod bmff;
+pub mod buffers;
+#[cfg(test)]
+mod corpus;
+mod exif;
+mod gif;
+mod icc;
+mod jpeg;
+mod png;
+pub mod quality;
+mod rare;
+mod webp;
+
+use crate::model::format::{Format, SourceFormat};
+use crate::model::pixels::Pixels;
+use crate::model::source::{Header, Scale};
+
+/// Why an original cannot be read. The texts are for people: lower case, naming what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The first bytes are of no image format we know, or there are none.
+    #[error("not an image: {0}")]
+    NotAnImage(String),
+    /// An image, but of a format or a flavour that is not enabled.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// A known format whose data are damaged, contradictory or cut off.
+    #[error("broken {format}: {reason}")]
+    Broken {
+        /// What the magic bytes promised.
+        format: SourceFormat,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Why pixels could not be written. Sizes are checked by the plan, so this is a bug or memory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot encode {format}: {reason}")]
+pub struct EncodeError {
+    /// What was to be written.
+    pub format: Format,
+    /// What the encoder said.
+    pub reason: String,
+}
+
+/// What to write, every number on the codec's own scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// JPEG 4:2:0 at libjpeg quality 1–100; grey pictures stay grey. Alpha must be gone.
+    Jpeg {
+        /// libjpeg's quality.
+        quality: u8,
+        /// Progressive with optimised Huffman tables.
+        progressive: bool,
+    },
+    /// PNG.
+    Png,
+    /// Lossy WebP, method 2, libwebp quality 1–100.
+    Webp {
+        /// libwebp's quality.
+        quality: u8,
+    },
+    /// Lossless WebP.
+    WebpLossless,
+    /// AVIF 4:2:0, libaom all-intra speed 9 with quantisation matrices; libavif's scale 1–100.
+    Avif {
+        /// 100 best.
+        quality: u8,
+    },
+    /// Lossless AVIF (4:4:4, identity matrix).
+    AvifLossless,
+    /// GIF, one frame, at most 256 colours.
+    Gif,
+}
+
+impl Encoding {
+    /// The format this writes.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Jpeg { .. } => Format::Jpeg,
+            Self::Png => Format::Png,
+            Self::Webp { .. } | Self::WebpLossless => Format::Webp,
+            Self::Avif { .. } | Self::AvifLossless => Format::Avif,
+            Self::Gif => Format::Gif,
+        }
+    }
+}
+
+/// Reads the header: format by magic bytes, size, orientation, alpha, frames. Walks the
+/// container only as far as it must, allocates next to nothing, never calls a codec.
+///
+/// # Errors
+/// [`DecodeError`]: not an image, not supported, or broken before the size was found.
+pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
+    match bytes {
+        [] => Err(DecodeError::NotAnImage("the file is empty".to_owned())),
+        [0xFF, 0xD8, 0xFF, ..] => jpeg::probe(bytes),
+        [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => png::probe(bytes),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::probe(bytes),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::probe(bytes),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => avif::probe(bytes),
+        _ => rare::probe(bytes),
+    }
+}
+
+/// Decodes the first frame: stored orientation, sRGB (embedded profiles applied, CMYK and high
+/// bit depths converted), straight alpha. `scale` other than full is honoured for JPEG only:
+/// the caller may ask it of nothing else.
+///
+/// The result's size is `scale.apply(header.size)`; a decoder that disagrees with the header is
+/// an error, never a surprise.
+///
+/// # Errors
+/// [`DecodeError`]; a truncated file is `Broken`.
+pub fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
+    match header.format {
+        SourceFormat::Web(Format::Jpeg) => jpeg::decode(bytes, header, scale),
+        SourceFormat::Web(Format::Png) => png::decode(bytes, header),
+        SourceFormat::Web(Format::Webp) => webp::decode(bytes, header),
+        SourceFormat::Web(Format::Gif) => gif::decode(bytes, header),
+        SourceFormat::Web(Format::Avif) => avif::decode(bytes, header),
+        SourceFormat::Bmp | SourceFormat::Tiff | SourceFormat::Ico => rare::decode(bytes, header),
+    }
+}
+
+/// Encodes a picture, without metadata or profile: untagged sRGB.
+///
+/// # Errors
+/// [`EncodeError`] with the encoder's words.
+pub fn encode(pixels: &Pixels, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
+    match encoding {
+        Encoding::Jpeg { quality, progressive } => jpeg::encode(pixels, quality, progressive),
+        Encoding::Png => png::encode(pixels),
+        Encoding::Webp { quality } => webp::encode(pixels, Some(quality)),
+        Encoding::WebpLossless => webp::encode(pixels, None),
+        Encoding::Avif { quality } => avif::encode(pixels, Some(quality)),
+        Encoding::AvifLossless => avif::encode(pixels, None),
+        Encoding::Gif => gif::encode(pixels),
+    }
+}
+
+/// Name and version of every linked codec, for `--version` and metrics.
+#[must_use]
+pub fn versions() -> Vec<(&'static str, String)> {
+    vec![
+        ("libjpeg-turbo", jpeg::version()),
+        ("libwebp", webp::version()),
+        ("libaom", avif::encoder_version()),
+        ("dav1d", avif::decoder_version()),
+    ]
+}
