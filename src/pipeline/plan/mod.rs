@@ -1,0 +1,315 @@
+//! Every size, rectangle, format and cost of a render, decided from the header and the wish
+//! before a pixel is decoded. `run` only obeys. Never allocates by a header's numbers.
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod cost;
+mod fit;
+mod output;
+mod turn;
+mod window;
+
+pub use cost::Cost;
+pub use output::Choice;
+
+use crate::model::color::Rgba;
+use crate::model::geometry::{Orientation, Rect, Size};
+use crate::model::limits::Limits;
+use crate::model::source::{Header, Scale};
+use crate::model::transform::{Resize, Transform};
+use crate::model::units::Decimal;
+use fit::Fitted;
+pub use window::{Window, WindowRect};
+
+/// What will be done, step by step, with nothing left to decide but what only pixels can tell
+/// (is it opaque; where is it busy).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The decoder's reduction.
+    pub scale: Scale,
+    /// Integer box shrink right after decoding, 1 = none.
+    pub shrink: u32,
+    /// What follows, in order.
+    pub steps: Vec<Step>,
+    /// How the result is written.
+    pub choice: Choice,
+    /// The size of the result.
+    pub size: Size,
+    /// What it takes.
+    pub cost: Cost,
+}
+
+/// One step; each is one file in `pipeline::ops`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Turn and mirror by quarter turns.
+    Turn(Orientation),
+    /// Cut out whole pixels.
+    Crop(Rect),
+    /// Turn clockwise by degrees that are no quarter turn, on the bounding box of the result.
+    Rotate {
+        /// 0 < degrees < 360.
+        degrees: f64,
+        /// The bounding box.
+        to: Size,
+    },
+    /// Resample a window to an exact size.
+    Resize {
+        /// What of the picture.
+        window: Window,
+        /// How large.
+        to: Size,
+    },
+    /// To one grey channel.
+    Gray,
+    /// Gaussian blur.
+    Blur {
+        /// σ in pixels.
+        sigma: f64,
+    },
+    /// Unsharp mask.
+    Sharpen {
+        /// 0–10.
+        strength: f64,
+    },
+    /// Settle the format by whether the picture is opaque so far.
+    Settle,
+    /// Put a colour behind the transparency.
+    Flatten(Rgba),
+    /// Put the picture on a larger canvas.
+    Letterbox {
+        /// Size of the canvas.
+        canvas: Size,
+        /// Left edge of the picture on it.
+        x: u32,
+        /// Top edge of the picture on it.
+        y: u32,
+        /// Its colour; none: transparent where the format can, else white.
+        fill: Option<Rgba>,
+    },
+}
+
+/// Why a wish cannot be met for this source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The original has more pixels than allowed.
+    #[error("the original has {pixels} pixels, the limit is {limit}")]
+    SourceTooLarge {
+        /// Pixels of one frame.
+        pixels: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A side of the original is longer than any decoder needs to be trusted with.
+    #[error("a side of the original has {side} pixels, the limit is {limit}")]
+    SideTooLong {
+        /// The longer side.
+        side: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// An explicitly named format cannot hold the result within its budget.
+    #[error("an AVIF of {size} has {pixels} pixels, the limit is {limit}")]
+    OutputTooLarge {
+        /// Size of the result.
+        size: Size,
+        /// Its pixels.
+        pixels: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Nothing of the picture lies inside the crop.
+    #[error("crop leaves nothing of a {size} picture")]
+    EmptyCrop {
+        /// The oriented size of the original.
+        size: Size,
+    },
+}
+
+/// The longest side of an original: libjpeg's own limit (`JPEG_MAX_DIMENSION`), so no JPEG is
+/// refused for it. A cap on sides in front of the codecs takes whole classes of overflows away.
+const MAX_SOURCE_SIDE: u32 = 65_500;
+
+/// Plans a render. Pure and cheap: no pixel is touched.
+///
+/// # Errors
+/// [`PlanError`], each with the numbers that did not fit.
+pub fn plan(header: &Header, wish: &Transform, limits: &Limits) -> Result<Plan, PlanError> {
+    let pixels = header.size.pixels();
+    if pixels > limits.source_pixels.get() {
+        let limit = limits.source_pixels.get();
+        return Err(PlanError::SourceTooLarge { pixels, limit });
+    }
+    let side = header.size.longest();
+    if side > MAX_SOURCE_SIDE {
+        return Err(PlanError::SideTooLong { side, limit: MAX_SOURCE_SIDE });
+    }
+    let display = header.display_size();
+    let crop = fit::resolve_crop(wish.crop, display)?;
+    let quarter = turn::quarter_turns(wish.rotate);
+    let after = turn::compose(quarter.unwrap_or_default(), turn::flip(wish.flip));
+
+    let entering = match quarter {
+        Some(quarter) => quarter.apply(crop.size),
+        None => turn::bounding_box(crop.size, wish.rotate.to_f64()),
+    };
+    let codec_side = output::max_side(wish.output.ask, header.format);
+    let side = wish.bounds.side.map_or(codec_side, |side| side.get().min(codec_side));
+    let fitted = fit::fit(entering, wish.resize, side);
+    let choice = output::choose(header, wish, fitted.canvas, limits)?;
+
+    let geometry = Geometry { header, display, crop, after, fitted };
+    let reduction = geometry.reduction(quarter.is_some());
+    let mut steps = Vec::with_capacity(8);
+    if quarter.is_some() {
+        geometry.one_resample(reduction, &mut steps);
+    } else {
+        geometry.with_free_rotation(reduction, wish, &mut steps);
+    }
+    look(wish, fitted.shrunk_by, &mut steps);
+    finish(wish, &fitted, &mut steps);
+
+    let cost = cost::estimate(header, reduction.scale, entering, &fitted, choice, &steps);
+    let Reduction { scale, shrink } = reduction;
+    Ok(Plan { scale, shrink, steps, choice, size: fitted.canvas, cost })
+}
+
+/// How much smaller the picture is made on its way in: by the decoder, then by boxes.
+#[derive(Debug, Clone, Copy)]
+struct Reduction {
+    scale: Scale,
+    shrink: u32,
+}
+
+impl Reduction {
+    fn factor(self) -> u32 {
+        self.scale.denominator().saturating_mul(self.shrink)
+    }
+
+    /// The size after decoding and box shrink of a picture stored in `size`.
+    fn apply(self, size: Size) -> Size {
+        let scaled = self.scale.apply(size);
+        Size::new(scaled.width.div_ceil(self.shrink), scaled.height.div_ceil(self.shrink))
+    }
+}
+
+/// The geometry of one render, in the four sets of axes it passes: stored, displayed (oriented),
+/// turned (after rot and flip), result.
+#[derive(Debug, Clone, Copy)]
+struct Geometry<'a> {
+    header: &'a Header,
+    display: Size,
+    crop: Rect,
+    /// rot and flip, where they are quarter turns; the flip alone where not.
+    after: Orientation,
+    fitted: Fitted,
+}
+
+impl Geometry<'_> {
+    /// The strongest reduction that still leaves at least one pixel for every pixel of the
+    /// result. It depends on the request and the header alone, so bytes never depend on what
+    /// happens to be cached.
+    fn reduction(&self, quarter: bool) -> Reduction {
+        let Fitted { window, picture, .. } = self.fitted;
+        let ratio = (window.width / f64::from(picture.width))
+            .min(window.height / f64::from(picture.height));
+        // Free rotation resamples twice; leave it twice the pixels.
+        let ratio = if quarter { ratio } else { ratio / 2.0 };
+        let mut reduction = Reduction { scale: Scale::Full, shrink: 1 };
+        if output::decodes_scaled(self.header.format) {
+            for scale in Scale::ALL {
+                if f64::from(scale.denominator()) <= ratio {
+                    reduction.scale = scale;
+                }
+            }
+        } else if ratio > 2.0 {
+            reduction.shrink = window::whole_part(ratio);
+        }
+        reduction
+    }
+
+    /// The usual path: the window is carried back to the stored axes, resampled there in one go,
+    /// and the (small) result is turned. Mirrors and quarter turns commute with a symmetric
+    /// separable filter, so this equals orienting first, at a fraction of the cost.
+    fn one_resample(&self, reduction: Reduction, steps: &mut Vec<Step>) {
+        let turned = self.after.apply(self.crop.size);
+        let orientation = self.header.orientation;
+        let back = |window: WindowRect| {
+            let in_crop = window.turned_back(turned, self.after);
+            let in_display = in_crop.moved(self.crop.x, self.crop.y);
+            in_display.turned_back(self.display, orientation)
+        };
+        let whole = turn::compose(orientation, self.after);
+        let to =
+            if whole.swaps_axes() { self.fitted.picture.transposed() } else { self.fitted.picture };
+        let decoded = reduction.apply(self.header.size);
+        let factor = reduction.factor();
+        let window = self.fitted.placed().map(|rect| back(rect).reduced(factor, decoded));
+        if !window.is_whole(decoded, to) {
+            steps.push(Step::Resize { window, to });
+        }
+        if whole != Orientation::Upright {
+            steps.push(Step::Turn(whole));
+        }
+    }
+
+    /// The rare path: orient, crop, rotate by any angle, flip, resample.
+    fn with_free_rotation(&self, reduction: Reduction, wish: &Transform, steps: &mut Vec<Step>) {
+        let orientation = self.header.orientation;
+        if orientation != Orientation::Upright {
+            steps.push(Step::Turn(orientation));
+        }
+        let decoded = orientation.apply(reduction.apply(self.header.size));
+        let factor = reduction.factor();
+        let crop = window::reduced_crop(self.crop, factor, decoded);
+        if crop.size != decoded {
+            steps.push(Step::Crop(crop));
+        }
+        steps.push(Step::Settle);
+        let degrees = wish.rotate.to_f64();
+        let rotated = turn::bounding_box(crop.size, degrees);
+        steps.push(Step::Rotate { degrees, to: rotated });
+        if self.after != Orientation::Upright {
+            steps.push(Step::Turn(self.after));
+        }
+        let to = self.fitted.picture;
+        let entering = self.fitted.entering;
+        let window = self.fitted.placed().map(|rect| rect.rescaled(entering, rotated));
+        if !window.is_whole(rotated, to) {
+            steps.push(Step::Resize { window, to });
+        }
+    }
+}
+
+/// The steps that change how the picture looks, in the order of SEMANTICS 1. `k` is what rule 5
+/// shrank the result by: lengths shrink with it.
+fn look(wish: &Transform, k: f64, steps: &mut Vec<Step>) {
+    if wish.gray {
+        steps.push(Step::Gray);
+    }
+    if wish.blur > Decimal::ZERO {
+        steps.push(Step::Blur { sigma: wish.blur.to_f64() * k });
+    }
+    if wish.sharpen > Decimal::ZERO {
+        steps.push(Step::Sharpen { strength: wish.sharpen.to_f64() });
+    }
+}
+
+/// Background and canvas.
+fn finish(wish: &Transform, fitted: &Fitted, steps: &mut Vec<Step>) {
+    if !steps.contains(&Step::Settle) {
+        steps.push(Step::Settle);
+    }
+    if let Some(background) = wish.background.filter(|colour| colour.a > 0) {
+        steps.push(Step::Flatten(background));
+    }
+    if fitted.canvas != fitted.picture
+        && let Resize::Box { gravity, .. } = wish.resize
+    {
+        let (x, y) = fit::letterbox_origin(fitted.canvas, fitted.picture, gravity);
+        let fill = wish.background;
+        steps.push(Step::Letterbox { canvas: fitted.canvas, x, y, fill });
+    }
+}
+
+#[cfg(test)]
+mod tests;
