@@ -1,0 +1,260 @@
+//! What is known of originals and for how long it may be believed. Reads no clock: the time is
+//! given. Never asks a store.
+
+use super::SourceMeta;
+use super::origins::SourceTtl;
+use crate::model::key::SourceId;
+use moka::sync::Cache;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// About how much memory the table of versions may take, in bytes.
+const KNOWN_BYTES: u64 = 16 << 20;
+/// How many pairs of version and `v` are remembered, at some 100 bytes each.
+const SEEN_PAIRS: u64 = 50_000;
+
+/// What a HEAD found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// An original.
+    Here {
+        /// What is told of it.
+        meta: SourceMeta,
+        /// Whether it carries the mark of our variants.
+        ours: bool,
+    },
+    /// Nothing.
+    Gone,
+}
+
+/// What a store said, and when it was asked.
+#[derive(Debug, Clone)]
+struct Known {
+    /// `None` once forgotten: only the time and the generation still count.
+    found: Option<Found>,
+    /// When the question was *sent*: the answer may be older than its arrival, never than this.
+    asked: Instant,
+    /// Grows each time the source is forgotten, so that no later question joins an earlier one.
+    generation: u64,
+    /// Set by the one request that asks ahead.
+    ahead: Arc<AtomicBool>,
+}
+
+/// What to do about a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Believe this.
+    Fresh(Found),
+    /// Believe this, and ask ahead in the flight of this name.
+    Ahead(Found, String),
+    /// Ask in the flight of this name; what was last known may stand in if that fails.
+    Ask(String, Option<Found>),
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Freshness {
+    ttl: SourceTtl,
+    negative_ttl: Duration,
+    known: Cache<SourceId, Known>,
+    seen: Cache<[u8; 32], ()>,
+}
+
+impl Freshness {
+    pub(super) fn new(ttl: SourceTtl, negative_ttl: Duration) -> Self {
+        let weigh = |id: &SourceId, _: &Known| {
+            u32::try_from(id.key.as_str().len() + 400).unwrap_or(u32::MAX)
+        };
+        let known = Cache::builder().weigher(weigh).max_capacity(KNOWN_BYTES).build();
+        Self { ttl, negative_ttl, known, seen: Cache::new(SEEN_PAIRS) }
+    }
+
+    /// What to do about `id` for a request that came at `now` with this `v`.
+    pub(super) fn look(&self, id: &SourceId, v: Option<&str>, now: Instant) -> Look {
+        let known = self.known.get(id);
+        let generation = known.as_ref().map_or(0, |k| k.generation);
+        let flight = format!("{generation}\n{id}");
+        let Some((known, found)) = known.and_then(|k| k.found.clone().map(|found| (k, found)))
+        else {
+            return Look::Ask(v.map_or(flight.clone(), |v| format!("{flight}\n{v}")), None);
+        };
+        let age = now.saturating_duration_since(known.asked);
+        let life = match (&found, self.ttl) {
+            (Found::Gone, _) => Some(self.negative_ttl),
+            (Found::Here { .. }, SourceTtl::For(ttl)) => Some(ttl),
+            (Found::Here { .. }, SourceTtl::Immutable) => None,
+        };
+        if let Some(v) = v.filter(|v| !self.seen.contains_key(&pair(id, &found, v))) {
+            // Whoever sends a new `v` knows of a change: a question asked before is no answer.
+            return Look::Ask(format!("{flight}\n{v}"), Some(found));
+        }
+        match life {
+            Some(life) if age >= life => Look::Ask(flight, Some(found)),
+            Some(life) if found != Found::Gone && age >= life.mul_f64(ahead_at(id)) => {
+                if known.ahead.swap(true, Ordering::Relaxed) {
+                    Look::Fresh(found)
+                } else {
+                    Look::Ahead(found, flight)
+                }
+            }
+            _ => Look::Fresh(found),
+        }
+    }
+
+    /// Enters an answer to a question sent at `asked`, unless a later one is known.
+    pub(super) fn learn(&self, id: &SourceId, found: Found, asked: Instant) {
+        self.known.entry_by_ref(id).and_upsert_with(|held| {
+            let held = held.map(moka::Entry::into_value);
+            let generation = held.as_ref().map_or(0, |k| k.generation);
+            match held {
+                Some(later) if later.asked > asked => later,
+                _ => Known { found: Some(found), asked, generation, ahead: Arc::default() },
+            }
+        });
+    }
+
+    /// Remembers that `v` was asked for together with what was found.
+    pub(super) fn saw(&self, id: &SourceId, found: &Found, v: &str) {
+        self.seen.insert(pair(id, found, v), ());
+    }
+
+    /// Drops what is known, and whatever answer to an earlier question is still to come.
+    pub(super) fn forget(&self, id: &SourceId, now: Instant) {
+        self.known.entry_by_ref(id).and_upsert_with(|held| {
+            let generation = held.map_or(0, |k| k.into_value().generation) + 1;
+            Known { found: None, asked: now, generation, ahead: Arc::default() }
+        });
+    }
+}
+
+/// One digest for a source, its version and a `v`.
+fn pair(id: &SourceId, found: &Found, v: &str) -> [u8; 32] {
+    let version = match found {
+        Found::Here { meta, .. } => meta.version.as_str(),
+        Found::Gone => "gone",
+    };
+    let mut hasher = blake3::Hasher::new_derive_key("lenslet seen version");
+    for field in [id.origin.as_str(), id.key.as_str(), version, v] {
+        hasher.update(&(field.len() as u64).to_be_bytes());
+        hasher.update(field.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The part of its life after which a source is asked for ahead: 0.80 to 0.90 by its name, so
+/// that what was learnt together is not asked for together.
+fn ahead_at(id: &SourceId) -> f64 {
+    let [first, ..] = *blake3::hash(id.to_string().as_bytes()).as_bytes();
+    0.8 + 0.1 * f64::from(first) / 255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::{OriginName, SourceKey, SourceVersion};
+
+    const TTL: Duration = Duration::from_mins(1);
+    const NEGATIVE: Duration = Duration::from_secs(10);
+
+    fn id(key: &str) -> SourceId {
+        SourceId { origin: OriginName::default_origin(), key: SourceKey::new(key).unwrap() }
+    }
+
+    fn here(etag: &str) -> Found {
+        let version = SourceVersion::from_etag(etag);
+        let meta = SourceMeta { version, bytes: 1, etag: Some(etag.to_owned()), modified: None };
+        Found::Here { meta, ours: false }
+    }
+
+    fn table() -> Freshness {
+        Freshness::new(SourceTtl::For(TTL), NEGATIVE)
+    }
+
+    #[test]
+    fn a_version_is_believed_for_its_ttl_and_no_longer() {
+        let (table, cat, start) = (table(), id("cat"), Instant::now());
+        assert!(matches!(table.look(&cat, None, start), Look::Ask(_, None)));
+        table.learn(&cat, here("1"), start);
+        assert_eq!(table.look(&cat, None, start + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
+        assert!(matches!(table.look(&cat, None, start + TTL), Look::Ask(_, Some(_))));
+    }
+
+    #[test]
+    fn one_request_asks_ahead_late_in_the_life_of_a_version() {
+        let (table, cat, start) = (table(), id("cat"), Instant::now());
+        table.learn(&cat, here("1"), start);
+        let late = start + TTL.mul_f64(0.95);
+        assert!(matches!(table.look(&cat, None, late), Look::Ahead(..)));
+        assert_eq!(table.look(&cat, None, late), Look::Fresh(here("1")));
+        table.learn(&cat, here("1"), late);
+        assert_eq!(table.look(&cat, None, late + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
+    }
+
+    #[test]
+    fn sources_learnt_together_are_asked_ahead_at_different_times() {
+        let times: std::collections::BTreeSet<_> =
+            (0..20).map(|n| (ahead_at(&id(&n.to_string())) * 1e6).round().to_bits()).collect();
+        assert!(times.len() > 10);
+        assert!((0..200).all(|n| (0.8..=0.9).contains(&ahead_at(&id(&n.to_string())))));
+    }
+
+    #[test]
+    fn a_new_v_asks_once_for_each_version_even_if_immutable() {
+        let (cat, now) = (id("cat"), Instant::now());
+        let table = Freshness::new(SourceTtl::Immutable, NEGATIVE);
+        table.learn(&cat, here("1"), now);
+        assert_eq!(table.look(&cat, None, now + TTL * 1_000), Look::Fresh(here("1")));
+        assert!(matches!(table.look(&cat, Some("a"), now), Look::Ask(_, Some(_))));
+        table.saw(&cat, &here("1"), "a");
+        assert_eq!(table.look(&cat, Some("a"), now), Look::Fresh(here("1")));
+        assert!(matches!(table.look(&cat, Some("b"), now), Look::Ask(_, Some(_))));
+        table.learn(&cat, here("2"), now + TTL);
+        assert!(matches!(table.look(&cat, Some("a"), now + TTL), Look::Ask(_, Some(_))));
+    }
+
+    #[test]
+    fn different_vs_never_share_a_question_with_each_other_or_with_none() {
+        let (table, cat, now) = (table(), id("cat"), Instant::now());
+        table.learn(&cat, here("1"), now);
+        let name = |v: Option<&str>, at| match table.look(&cat, v, at) {
+            Look::Ask(name, _) => name,
+            other => panic!("{other:?}"),
+        };
+        let names = [name(Some("a"), now), name(Some("b"), now), name(None, now + TTL)];
+        assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+    }
+
+    #[test]
+    fn a_missing_original_is_remembered_for_the_shorter_time() {
+        let (table, cat, start) = (table(), id("cat"), Instant::now());
+        table.learn(&cat, Found::Gone, start);
+        assert_eq!(table.look(&cat, None, start + NEGATIVE / 2), Look::Fresh(Found::Gone));
+        assert!(matches!(
+            table.look(&cat, None, start + NEGATIVE),
+            Look::Ask(_, Some(Found::Gone))
+        ));
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_question_never_replaces_a_later_one() {
+        let (table, cat, start) = (table(), id("cat"), Instant::now());
+        let later = start + Duration::from_secs(1);
+        table.learn(&cat, here("new"), later);
+        table.learn(&cat, here("old"), start);
+        assert_eq!(table.look(&cat, None, later), Look::Fresh(here("new")));
+    }
+
+    #[test]
+    fn what_is_forgotten_stays_forgotten_when_an_old_answer_arrives() {
+        let (table, cat, start) = (table(), id("cat"), Instant::now());
+        let Look::Ask(before, _) = table.look(&cat, None, start) else { panic!("known") };
+        table.forget(&cat, start + Duration::from_secs(1));
+        table.learn(&cat, here("old"), start);
+        let Look::Ask(after, None) = table.look(&cat, None, start + Duration::from_secs(1)) else {
+            panic!("known")
+        };
+        assert_ne!(before, after, "a question sent before would be joined");
+    }
+}

@@ -1,0 +1,299 @@
+//! The origins of the service: versions by a HEAD that is cached, shared and asked ahead; bytes
+//! by a GET that is shared (`fetch`). Never renders and never keeps the bytes of an original.
+
+use super::fetch::{FetchEnd, Read};
+use super::freshness::{Found, Freshness, Look};
+use super::trouble::Trouble;
+use super::{OriginError, OriginMetrics, Original, SourceMeta, store::OpenStore};
+use crate::flight::{Flights, Joined};
+use crate::model::key::{OriginName, SourceId};
+use crate::model::units::ByteSize;
+use object_store::ObjectStore;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a version is believed without asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceTtl {
+    /// For this long.
+    For(Duration),
+    /// For ever: only a new `v` or a purge asks again.
+    Immutable,
+}
+
+/// One origin: its name and where its originals lie.
+#[derive(Debug, Clone)]
+pub struct OriginSpec {
+    /// As it stands behind `@` in URLs.
+    pub name: OriginName,
+    /// Its store.
+    pub store: OpenStore,
+}
+
+/// The bounds of fetching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchPolicy {
+    /// How long a version is believed.
+    pub source_ttl: SourceTtl,
+    /// How long a missing original is.
+    pub negative_ttl: Duration,
+    /// The most one HEAD, or one fetch with its queue, may take.
+    pub fetch_timeout: Duration,
+    /// The largest original.
+    pub max_source_bytes: ByteSize,
+    /// Originals read at the same time, at least 1; each origin gets at most half of them, at
+    /// least 1.
+    pub max_fetches: usize,
+    /// Memory for originals, being read or read. One larger than all of it is read alone.
+    pub source_memory: ByteSize,
+}
+
+/// A version as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The original.
+    pub meta: SourceMeta,
+    /// The origin did not confirm it in time: it is what was last known.
+    pub stale: bool,
+    /// It carries [`super::MARK`]: a variant of ours, not an original.
+    pub ours: bool,
+}
+
+/// Every origin. Cheap to clone.
+#[derive(Clone)]
+pub struct Origins {
+    core: Arc<Core>,
+}
+
+/// What flights share.
+pub(super) struct Core {
+    origins: HashMap<OriginName, Origin>,
+    pub(super) policy: FetchPolicy,
+    runtime: Handle,
+    pub(super) fresh: Freshness,
+    heads: Flights<Result<Found, OriginError>>,
+    gets: Flights<Result<Original, FetchEnd>>,
+    pub(super) slots: Arc<Semaphore>,
+    /// Counts KiB.
+    pub(super) memory: Arc<Semaphore>,
+    pub(super) memory_kib: u32,
+    pub(super) metrics: OriginMetrics,
+}
+
+/// One origin at work.
+pub(super) struct Origin {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Its part of the fetches.
+    pub(super) slots: Arc<Semaphore>,
+    /// HEADs are small, so there may be more of them; but a black hole must not collect them.
+    pub(super) heads: Arc<Semaphore>,
+    /// Whether it failed lately.
+    pub(super) trouble: Trouble,
+}
+
+/// HEADs in flight for every fetch in flight.
+const HEADS_PER_FETCH: usize = 4;
+
+/// How often a fetch is joined anew that ended because everybody before had left.
+const JOINS: usize = 3;
+
+impl Origins {
+    /// Builds them. `runtime` is where every request to a store runs. Of two specs with the same
+    /// name the later one counts.
+    #[must_use]
+    pub fn new(specs: Vec<OriginSpec>, policy: FetchPolicy, runtime: Handle) -> Self {
+        let total = policy.max_fetches.clamp(1, Semaphore::MAX_PERMITS / HEADS_PER_FETCH);
+        let each = (total / 2).max(1);
+        let origin = |spec: OriginSpec| {
+            let (slots, heads) =
+                (Arc::new(Semaphore::new(each)), Arc::new(Semaphore::new(each * HEADS_PER_FETCH)));
+            let store = spec.store.store;
+            (spec.name, Origin { store, slots, heads, trouble: Trouble::default() })
+        };
+        let memory_kib =
+            u32::try_from(policy.source_memory.get() / 1024).unwrap_or(u32::MAX).max(1);
+        let core = Core {
+            origins: specs.into_iter().map(origin).collect(),
+            policy,
+            runtime,
+            fresh: Freshness::new(policy.source_ttl, policy.negative_ttl),
+            heads: Flights::new(),
+            gets: Flights::new(),
+            slots: Arc::new(Semaphore::new(total)),
+            memory: Arc::new(Semaphore::new(memory_kib as usize)),
+            memory_kib,
+            metrics: OriginMetrics::default(),
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn metrics(&self) -> &OriginMetrics {
+        &self.core.metrics
+    }
+
+    /// Which version of an original lies there now, never older than the TTL unless it says
+    /// `stale`. A `v` not seen before with this version asks the origin. Where an older version is
+    /// known, at most half of the time left is spent on asking.
+    ///
+    /// # Errors
+    /// [`OriginError::NotFound`] (remembered for the negative TTL) and every other but
+    /// `TooLarge`; of a passing one only if no older version is known.
+    pub async fn version(
+        &self,
+        id: &SourceId,
+        v: Option<&str>,
+        deadline: std::time::Instant,
+    ) -> Result<Version, OriginError> {
+        let core = &self.core;
+        let origin = core.origin(&id.origin)?;
+        let now = Instant::now();
+        let (found, stale) = match core.fresh.look(id, v, now) {
+            Look::Fresh(found) => (found, false),
+            Look::Ahead(found, flight) => {
+                core.metrics.refreshes.inc();
+                // Nobody waits for it: whoever comes after the expiry finds it done, or joins it.
+                drop(core.join_head(id, &flight));
+                (found, false)
+            }
+            Look::Ask(flight, older) => {
+                let older = older.filter(|found| *found != Found::Gone);
+                if let Some(older) = older.clone().filter(|_| origin.trouble.lasts(now)) {
+                    drop(core.join_head(id, &flight));
+                    core.metrics.stale.inc();
+                    return older.version(true);
+                }
+                let deadline = Instant::from_std(deadline);
+                let left = deadline.saturating_duration_since(now);
+                let until = if older.is_some() { now + left / 2 } else { deadline };
+                match (core.ask(id, &flight, until).await, older) {
+                    (Ok(found), _) => {
+                        if let Some(v) = v {
+                            core.fresh.saw(id, &found, v);
+                        }
+                        (found, false)
+                    }
+                    (Err(error), Some(older)) if error.is_passing() => {
+                        origin.trouble.begins(Instant::now());
+                        core.metrics.stale.inc();
+                        (older, true)
+                    }
+                    (Err(error), _) => return Err(error),
+                }
+            }
+        };
+        found.version(stale)
+    }
+
+    /// The bytes of an original, read once for everyone who asks at the same time. `meta` of the
+    /// result is that of the bytes read, which may be a newer version than `expected`. The bytes
+    /// count against the memory share until the last clone of `body` is dropped.
+    ///
+    /// # Errors
+    /// Every [`OriginError`]; `Busy` if neither a slot nor memory came free within a quarter of
+    /// the time left.
+    pub async fn fetch(
+        &self,
+        id: &SourceId,
+        expected: &SourceMeta,
+        deadline: std::time::Instant,
+    ) -> Result<Original, OriginError> {
+        let core = &self.core;
+        core.origin(&id.origin)?;
+        let deadline = Instant::from_std(deadline);
+        let limit = core.policy.max_source_bytes.get();
+        if expected.bytes > limit {
+            return Err(core.count(OriginError::TooLarge { bytes: expected.bytes, limit }));
+        }
+        let flight = format!("{}\n{id}", expected.version);
+        for _ in 0..JOINS {
+            let left =
+                deadline.saturating_duration_since(Instant::now()).min(core.policy.fetch_timeout);
+            let read = Read { id: id.clone(), expected: expected.clone(), queue: left / 4 };
+            let own = Arc::clone(core);
+            let joined = core.gets.join(&core.runtime, &flight, move |abandoned| async move {
+                own.fly(read, &abandoned).await
+            });
+            match timeout_at(deadline, joined.wait()).await {
+                Err(_) => return Err(core.count(OriginError::TimedOut)),
+                Ok(Err(_)) => return Err(core.count(lost())),
+                Ok(Ok(Ok(original))) => return Ok(original),
+                Ok(Ok(Err(FetchEnd::Failed(error)))) => return Err(error),
+                // We came just as the last of those before us had left.
+                Ok(Ok(Err(FetchEnd::Abandoned))) => {}
+            }
+        }
+        Err(core.count(OriginError::Busy))
+    }
+
+    /// Forgets what is known of an original: the next request asks the origin.
+    pub fn forget(&self, id: &SourceId) {
+        self.core.fresh.forget(id, Instant::now());
+    }
+}
+
+impl fmt::Debug for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.core.origins.keys().map(OriginName::as_str).collect();
+        f.debug_struct("Origins").field("names", &names).finish_non_exhaustive()
+    }
+}
+
+impl Found {
+    fn version(self, stale: bool) -> Result<Version, OriginError> {
+        match self {
+            Self::Here { meta, ours } => Ok(Version { meta, stale, ours }),
+            Self::Gone => Err(OriginError::NotFound),
+        }
+    }
+}
+
+/// The flight ended without an answer.
+fn lost() -> OriginError {
+    OriginError::Unavailable("the request ended without an answer".to_owned())
+}
+
+impl Core {
+    pub(super) fn origin(&self, name: &OriginName) -> Result<&Origin, OriginError> {
+        self.origins.get(name).ok_or_else(|| OriginError::UnknownOrigin(name.to_string()))
+    }
+
+    /// Counts an error on its way out.
+    pub(super) fn count(&self, error: OriginError) -> OriginError {
+        self.metrics.failed(&error);
+        error
+    }
+
+    fn join_head(
+        self: &Arc<Self>,
+        id: &SourceId,
+        flight: &str,
+    ) -> Joined<Result<Found, OriginError>> {
+        let (own, id) = (Arc::clone(self), id.clone());
+        // A HEAD is finished even if nobody waits any more: the next request is glad of it.
+        self.heads.join(&self.runtime, flight, move |abandoned| {
+            abandoned.commit();
+            async move { own.head(&id).await }
+        })
+    }
+
+    /// Asks the origin and waits until then.
+    async fn ask(
+        self: &Arc<Self>,
+        id: &SourceId,
+        flight: &str,
+        until: Instant,
+    ) -> Result<Found, OriginError> {
+        match timeout_at(until, self.join_head(id, flight).wait()).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(self.count(lost())),
+            Err(_) => Err(self.count(OriginError::TimedOut)),
+        }
+    }
+}
