@@ -1,0 +1,288 @@
+//! Who may render, and who is told to come again: slots, memory and the queue before them.
+//! Memory is reserved before it is used, so a burst of large pictures waits instead of ending
+//! the process. Never starts work whose deadline has passed.
+//!
+//! **Order and fairness.** A render takes, in this order, a giant's place (if it is one), a
+//! slot, its memory; each from a semaphore that serves its waiters first come, first served.
+//! Whoever holds memory holds all it needs and runs, and gives everything back at its end; so
+//! everyone who waits is waiting, in the end, for running work, and no circle can form. Memory
+//! is taken last: nothing is reserved for work that is not about to run. Giants wait for each
+//! other *before* they take a slot, at most half of which they ever hold, so small work never
+//! stands behind a row of giants. A giant that has its slot and waits for memory is not
+//! overtaken for ever either: later work queues behind it.
+
+use super::CpuSettings;
+use super::metrics::CpuMetrics;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What a render will take, by the plan's model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes at its peak.
+    pub bytes: u64,
+    /// Pixels of the largest picture it handles.
+    pub pixels: u64,
+}
+
+/// Why a render was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many wait already.
+    #[error("too many renders are waiting; try again in {retry_after_seconds} s")]
+    Busy {
+        /// 1–5, different from call to call so that the refused do not come back together.
+        retry_after_seconds: u8,
+    },
+    /// It could not run even alone.
+    #[error("the render needs {bytes} bytes of memory, the budget is {budget}")]
+    TooCostly {
+        /// Bytes it would take.
+        bytes: u64,
+        /// Bytes there are for all.
+        budget: u64,
+    },
+    /// Its deadline passed before its turn came.
+    #[error("the time for the request was over before its turn came")]
+    Expired,
+}
+
+/// Memory is counted in KiB, since a semaphore's counts are 32 bits wide.
+const UNIT: u64 = 1 << 10;
+
+/// The three bounds. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    slots: Arc<Semaphore>,
+    giants: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    slot_count: usize,
+    budget: u64,
+    max_queue: usize,
+    giant_pixels: u64,
+    waiting: AtomicUsize,
+    /// Moving average of job times, nanoseconds, at least 1.
+    job_time: AtomicU64,
+    jitter: AtomicU64,
+    metrics: CpuMetrics,
+}
+
+impl Admission {
+    /// Everything free.
+    #[must_use]
+    pub fn new(settings: &CpuSettings, metrics: CpuMetrics) -> Self {
+        let slots = settings.slots.clamp(1, Semaphore::MAX_PERMITS);
+        let most = u64::from(u32::MAX) * UNIT;
+        let budget = settings.memory_bytes.min(most) / UNIT * UNIT;
+        metrics.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
+        metrics.memory_budget.set(i64::try_from(budget).unwrap_or(i64::MAX));
+        Self(Arc::new(Shared {
+            slots: Arc::new(Semaphore::new(slots)),
+            giants: Arc::new(Semaphore::new((slots / 2).max(1))),
+            memory: Arc::new(Semaphore::new(usize::try_from(budget / UNIT).unwrap_or(usize::MAX))),
+            slot_count: slots,
+            budget,
+            max_queue: settings.max_queue,
+            giant_pixels: settings.giant_pixels,
+            waiting: AtomicUsize::new(0),
+            job_time: AtomicU64::new(nanos(settings.expected_job)),
+            jitter: AtomicU64::new(RandomState::new().hash_one("jitter")),
+            metrics,
+        }))
+    }
+
+    /// Waits for a slot and memory for `cost` until `deadline`. Who would have to wait behind
+    /// more than fits a quarter of the time left, or behind the hard cap, is refused at once.
+    /// Dropping the future gives up the place.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn admit(&self, cost: Cost, deadline: Instant) -> Result<Ticket, Refused> {
+        let shared = &self.0;
+        let Some(memory) = shared.units(cost.bytes) else {
+            shared.metrics.too_costly.inc();
+            return Err(Refused::TooCostly { bytes: cost.bytes, budget: shared.budget });
+        };
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(self.expired());
+        }
+        let giant = cost.bytes > shared.budget / 4 || cost.pixels > shared.giant_pixels;
+        if let Some(permits) = shared.take(giant, memory) {
+            return Ok(self.ticket(permits, memory));
+        }
+        let limit = shared.queue_limit(deadline - now);
+        let Some(place) = Place::take(shared, limit) else {
+            shared.metrics.busy.inc();
+            return Err(Refused::Busy { retry_after_seconds: shared.retry_after() });
+        };
+        let waited = tokio::time::timeout_at(deadline.into(), shared.wait_for(giant, memory)).await;
+        drop(place);
+        match waited {
+            // A turn that comes in the last moment is not work that can finish.
+            Ok(Some(permits)) if Instant::now() < deadline => Ok(self.ticket(permits, memory)),
+            _ => Err(self.expired()),
+        }
+    }
+
+    /// What a job takes on one slot, averaged over the last ones.
+    #[must_use]
+    pub fn job_time(&self) -> Duration {
+        Duration::from_nanos(self.0.job_time.load(Ordering::Relaxed))
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    fn expired(&self) -> Refused {
+        self.0.metrics.expired.inc();
+        Refused::Expired
+    }
+
+    fn ticket(&self, permits: Permits, memory: u32) -> Ticket {
+        let bytes = i64::from(memory) * UNIT.cast_signed();
+        let metrics = &self.0.metrics;
+        metrics.slots_in_use.inc();
+        metrics.memory_reserved.inc_by(bytes);
+        metrics.balance();
+        Ticket { shared: Arc::clone(&self.0), bytes, begun: None, _permits: permits }
+    }
+}
+
+impl Shared {
+    /// Bytes in units of memory, rounded up; `None` if there is not that much at all.
+    fn units(&self, bytes: u64) -> Option<u32> {
+        let units = bytes.div_ceil(UNIT);
+        if units > self.budget / UNIT {
+            return None;
+        }
+        u32::try_from(units).ok()
+    }
+
+    /// Everything at once, if nobody would have to be waited for. Semaphores hand what comes
+    /// back to their waiters first, so this overtakes nobody.
+    fn take(&self, giant: bool, memory: u32) -> Option<Permits> {
+        let giant =
+            if giant { Some(Arc::clone(&self.giants).try_acquire_owned().ok()?) } else { None };
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let memory = Arc::clone(&self.memory).try_acquire_many_owned(memory).ok()?;
+        Some(Permits { _giant: giant, _slot: slot, _memory: memory })
+    }
+
+    /// The same, waiting. `None` would mean a closed semaphore; ours are never closed.
+    async fn wait_for(&self, giant: bool, memory: u32) -> Option<Permits> {
+        let giant =
+            if giant { Some(Arc::clone(&self.giants).acquire_owned().await.ok()?) } else { None };
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let memory = Arc::clone(&self.memory).acquire_many_owned(memory).await.ok()?;
+        Some(Permits { _giant: giant, _slot: slot, _memory: memory })
+    }
+
+    /// How many may wait: what the slots get through in a quarter of the time left. One always
+    /// may, unless the cap is 0: an average of giants says little about a small one.
+    fn queue_limit(&self, left: Duration) -> usize {
+        let per_slot = u128::from(nanos(left / 4)) / u128::from(self.job_time());
+        let fits = per_slot.saturating_mul(self.slot_count as u128);
+        usize::try_from(fits).unwrap_or(usize::MAX).max(1).min(self.max_queue)
+    }
+
+    fn job_time(&self) -> u64 {
+        self.job_time.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Takes one more measurement, at one eighth of the weight.
+    fn measure(&self, time: Duration) {
+        let sample = nanos(time);
+        let average = |old: u64| Some((old - old / 8 + sample / 8).max(1));
+        // The closure never refuses.
+        let _ = self.job_time.fetch_update(Ordering::Relaxed, Ordering::Relaxed, average);
+    }
+
+    /// The time the queue takes to clear, 1–3 s, and 0–2 s by chance.
+    fn retry_after(&self) -> u8 {
+        let waiting = self.waiting.load(Ordering::Relaxed) as u128;
+        let backlog = waiting * u128::from(self.job_time()) / self.slot_count as u128;
+        let seconds = u8::try_from(backlog / 1_000_000_000).unwrap_or(u8::MAX).clamp(1, 3);
+        // SplitMix64: a step of the golden ratio, then mixed.
+        let step = 0x9E37_79B9_7F4A_7C15;
+        let mut z = self.jitter.fetch_add(step, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let chance = u8::try_from((z >> 33) % 3).unwrap_or(0);
+        seconds + chance
+    }
+}
+
+/// At least 1, at most 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+#[derive(Debug)]
+struct Permits {
+    _giant: Option<OwnedSemaphorePermit>,
+    _slot: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
+}
+
+/// A place in the queue, given back when dropped.
+struct Place<'a>(&'a Shared);
+
+impl<'a> Place<'a> {
+    fn take(shared: &'a Shared, limit: usize) -> Option<Self> {
+        let one_more = |waiting: usize| (waiting < limit).then_some(waiting + 1);
+        let order = Ordering::Relaxed;
+        shared.waiting.fetch_update(order, order, one_more).ok()?;
+        shared.metrics.queue_depth.inc();
+        shared.metrics.balance();
+        Some(Self(shared))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.queue_depth.dec();
+        self.0.metrics.balance();
+    }
+}
+
+/// A slot and memory, for as long as it is held. It moves into the job, so that they come back
+/// when the work ends: well, by a panic, or never begun.
+#[derive(Debug)]
+#[must_use = "dropping it gives slot and memory back"]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    bytes: i64,
+    begun: Option<Instant>,
+    // Dropped after the gauges were set back, which is when a waiter gets them.
+    _permits: Permits,
+}
+
+impl Ticket {
+    /// Marks the begin of the work whose time is measured until the ticket is dropped.
+    pub fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun {
+            self.shared.measure(begun.elapsed());
+        }
+        let metrics = &self.shared.metrics;
+        metrics.slots_in_use.dec();
+        metrics.memory_reserved.dec_by(self.bytes);
+        metrics.balance();
+    }
+}
