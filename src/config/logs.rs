@@ -1,0 +1,75 @@
+//! Settings of the logs, and the word that decides about unknown settings. Never logs.
+
+use super::read::Reader;
+use super::values::{deserialize_from_text, unreadable, words};
+use serde::Deserialize;
+use std::str::FromStr;
+use tracing_subscriber::EnvFilter;
+
+words! {
+    /// How log lines look.
+    pub LogFormat {
+        /// Pretty on a terminal, JSON otherwise.
+        Auto = "auto",
+        /// For people.
+        Pretty = "pretty",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// How logs look. `RUST_LOG` and `NO_COLOR` are honoured here.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A level or a filter in the form of `tracing_subscriber::EnvFilter`, known to parse.
+    pub filter: String,
+    /// Whether pretty lines may have colours.
+    pub color: bool,
+}
+
+#[derive(Deserialize)]
+struct LogVars {
+    lenslet_log_format: LogFormat,
+    rust_log: Filter,
+    no_color: Option<String>,
+    // Judged by `Env` before anything is read; read here so that a wrong word is an error.
+    #[serde(rename = "lenslet_unknown_env")]
+    _unknown_env: UnknownEnv,
+}
+
+words! {
+    /// What an unknown setting does.
+    UnknownEnv {
+        /// Stops the start.
+        Error = "error",
+        /// Is logged.
+        Warn = "warn",
+    }
+}
+
+struct Filter(String);
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match EnvFilter::builder().parse(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(unreadable(text, "a level or a filter: info,lenslet=debug")),
+        }
+    }
+}
+
+deserialize_from_text!(Filter);
+
+impl Logs {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.read_plain::<LogVars>().map(|vars| Self {
+            format: vars.lenslet_log_format,
+            filter: vars.rust_log.0,
+            color: vars.no_color.is_none(),
+        })
+    }
+}
