@@ -1,0 +1,272 @@
+//! The public listener: routes, and one request from its head to its reply. All reading of
+//! request headers happens here, all writing of response headers in `reply`.
+
+mod caching;
+mod disposition;
+mod error;
+mod observe;
+pub mod policy;
+mod reply;
+mod request_id;
+
+pub use observe::Observer;
+pub use policy::{Access, Unsigned};
+
+use super::failure::{ErrorCode, Failure};
+use super::run::Lifecycle;
+use super::story::{Answer, Ask, Service};
+use crate::config::BasePath;
+use crate::dialect::MAX_TARGET;
+use crate::dialect::accept::negotiate;
+use crate::dialect::presets::Presets;
+use crate::dialect::request::{self, DialectSettings, Download, ImageRequest, RequestError};
+use crate::model::transform::Transform;
+use crate::variants::Placement;
+use actix_web::http::{ConnectionType, Method, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use caching::CachePolicy;
+use disposition::Show;
+use futures_util::FutureExt as _;
+use observe::Observation;
+use reply::{Dress, ReplyTo};
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What the public listener is told by its deployment.
+#[derive(Debug)]
+pub struct HttpSettings {
+    /// In front of every path.
+    pub base_path: BasePath,
+    /// `Access-Control-Allow-Origin`; empty for none.
+    pub cors_origin: String,
+    /// `Cache-Control` of pictures whose URL names no version.
+    pub cache_control: String,
+    /// The whole time of one request.
+    pub request_timeout: Duration,
+    /// Who may ask for what.
+    pub access: Access,
+    /// Names for wishes.
+    pub presets: Presets,
+    /// What to do with parameters nobody knows.
+    pub unknown: request::UnknownParams,
+    /// Parameters of others, passed over.
+    pub ignored: Vec<request::IgnoredName>,
+    /// Sized URLs lie in the store under their own path.
+    pub mirror: bool,
+    /// Where stored variants are public, for `ON_MISS=redirect`.
+    pub redirect_to: Option<String>,
+}
+
+/// Everything a request handler shares.
+#[derive(Debug)]
+pub struct Public {
+    /// The story.
+    pub service: Arc<Service>,
+    /// The deployment.
+    pub settings: HttpSettings,
+    /// Logs and metrics.
+    pub observer: Observer,
+    /// Whether connections should be given up.
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+/// The public routes: one handler, since every path may be a picture.
+pub(super) fn routes(public: web::Data<Public>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config.app_data(public).default_service(web::to(handle));
+    }
+}
+
+/// What is known of a request before anything was decided.
+struct Arrived<'a> {
+    /// The request target as received.
+    target: &'a str,
+    accept: Option<&'a str>,
+    if_none_match: Option<&'a str>,
+    at: Instant,
+}
+
+async fn handle(request: HttpRequest, public: web::Data<Public>) -> HttpResponse {
+    let at = Instant::now();
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let under_way = public.observer.begun(request.method(), target, at);
+    let request_id =
+        request_id::of(request.headers().get("x-request-id").and_then(|value| value.to_str().ok()));
+    let accept = list(&request, header::ACCEPT);
+    let if_none_match = list(&request, header::IF_NONE_MATCH);
+    let (accept, if_none_match) = (accept.as_deref(), if_none_match.as_deref());
+    let arrived = Arrived { target, accept, if_none_match, at };
+    let mut to = ReplyTo {
+        cors_origin: &public.settings.cors_origin,
+        request_id: &request_id,
+        negotiable: false,
+        json_errors: error::wants_json(accept),
+    };
+    let mut seen = Observation::new(request.method(), target);
+    // A panic here costs this request, not the worker thread.
+    let answered = AssertUnwindSafe(answer(&public, &request, &arrived, &mut to, &mut seen))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_panic| Err(Failure::internal("a request handler panicked")));
+    let mut reply = answered.unwrap_or_else(|failure| {
+        let reply = to.error(&failure);
+        seen.failed(failure);
+        reply
+    });
+    if public.lifecycle.is_draining() {
+        // Clients and load balancers learn to go elsewhere before the listener closes.
+        reply.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    under_way.finished(&seen, &reply, &request_id);
+    reply
+}
+
+/// A header that is a list, its lines joined as RFC 9110 §5.3 allows.
+fn list(request: &HttpRequest, name: header::HeaderName) -> Option<Cow<'_, str>> {
+    let mut lines =
+        request.headers().get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let first = lines.next()?;
+    Some(lines.fold(first, |joined, line| Cow::Owned(format!("{joined}, {line}"))))
+}
+
+async fn answer(
+    public: &Public,
+    request: &HttpRequest,
+    arrived: &Arrived<'_>,
+    to: &mut ReplyTo<'_>,
+    seen: &mut Observation,
+) -> Result<HttpResponse, Failure> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let message = format!("{} is not allowed, only GET and HEAD", request.method());
+        return Err(Failure::new(ErrorCode::MethodNotAllowed, message));
+    }
+    let settings = &public.settings;
+    let base = &settings.base_path;
+    let target = base.below(arrived.target).ok_or_else(|| {
+        let message = format!("nothing lives outside {}/", base.as_str());
+        Failure::new(ErrorCode::NoSuchRoute, message)
+    })?;
+    if let Some(reply) = fixed_route(target, to)? {
+        seen.quiet();
+        return Ok(reply);
+    }
+    let parsed = parse(arrived.target, target, settings);
+    if parsed.as_ref().is_err_and(|failure| failure.code == ErrorCode::BadParameter) {
+        // Whoever may not ask learns nothing of what could be asked.
+        settings.access.admit_reader(arrived.target)?;
+    }
+    let image = parsed?;
+    to.negotiable = image.is_negotiable();
+    seen.asked(&image);
+    settings.access.admit(&image, arrived.target, &settings.presets, unix_now())?;
+    let wish = image
+        .resolve(negotiate(arrived.accept), &public.service.limits)
+        .map_err(|bad| Failure::new(ErrorCode::BadParameter, bad.to_string()))?;
+    picture(public, &image, wish, arrived, to, seen).await
+}
+
+async fn picture(
+    public: &Public,
+    image: &ImageRequest,
+    wish: Transform,
+    arrived: &Arrived<'_>,
+    to: &ReplyTo<'_>,
+    seen: &mut Observation,
+) -> Result<HttpResponse, Failure> {
+    let settings = &public.settings;
+    let sized_path = image.mirror_path().filter(|_| settings.mirror);
+    let placement = match &sized_path {
+        Some(path) => Placement::Mirror { path: path.clone() },
+        None => Placement::Versioned,
+    };
+    let ask = Ask {
+        source: image.source.clone(),
+        v: image.version.clone(),
+        wish: Arc::new(wish),
+        placement,
+        deadline: arrived.at + settings.request_timeout,
+    };
+    let is_known =
+        |etag: &str| arrived.if_none_match.is_some_and(|known| caching::names(known, etag));
+    let Answer { key, made, stale } = public.service.answer(ask, is_known).await?;
+    let seconds_left = image.access.exp.map(|exp| exp.saturating_sub(unix_now()));
+    let policy = match (stale, &image.version) {
+        (true, _) => CachePolicy::Stale,
+        (false, Some(_)) => CachePolicy::Versioned,
+        (false, None) => CachePolicy::Configured(&settings.cache_control),
+    };
+    let show = match &image.download {
+        None => Show::Inline,
+        Some(Download::SourceName) => Show::Download,
+        Some(Download::Named(name)) => Show::DownloadAs(name),
+    };
+    let dress = Dress { policy, seconds_left, show, total: arrived.at.elapsed() };
+    let Some(made) = made else {
+        return Ok(to.not_modified(&key, &dress));
+    };
+    seen.made(&made);
+    if let (Some(base), Some(path)) = (&settings.redirect_to, &sized_path)
+        && made.stored
+    {
+        return Ok(to.redirect(&redirect_location(base, path)));
+    }
+    Ok(to.picture(&key, &made, &dress))
+}
+
+/// The public URL of a stored variant, its path encoded again.
+fn redirect_location(base: &str, path: &str) -> String {
+    const PATH: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'%')
+        .add(b'<')
+        .add(b'>')
+        .add(b'?')
+        .add(b'`')
+        .add(b'{')
+        .add(b'}');
+    format!("{}/{}", base.trim_end_matches('/'), percent_encoding::utf8_percent_encode(path, PATH))
+}
+
+/// What is no picture: `/`, `/health`, and the reserved area `/_/`.
+fn fixed_route(target: &str, to: &ReplyTo<'_>) -> Result<Option<HttpResponse>, Failure> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    match path {
+        "/health" => Ok(Some(to.text("ok\n"))),
+        // `/?key=…` is how an S3 website redirect asks for a picture.
+        "/" | "" if query.is_empty() => {
+            Ok(Some(to.text("Lenslet makes pictures by URL: /photo.jpg?w=400&f=auto\n")))
+        }
+        _ if path == "/_" || path.starts_with("/_/") => {
+            Err(Failure::new(ErrorCode::NoSuchRoute, format!("nothing lives at {path}")))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn parse(full: &str, target: &str, settings: &HttpSettings) -> Result<ImageRequest, Failure> {
+    if full.len() > MAX_TARGET {
+        let message = format!("the URL has {} bytes, the limit is {MAX_TARGET}", full.len());
+        return Err(Failure::new(ErrorCode::TargetTooLong, message));
+    }
+    let dialect = DialectSettings {
+        presets: &settings.presets,
+        unknown: settings.unknown,
+        ignored: &settings.ignored,
+    };
+    request::parse(target, &dialect).map_err(|error| {
+        let code = match error {
+            RequestError::Target(_) => ErrorCode::BadTarget,
+            RequestError::Parameter(_) => ErrorCode::BadParameter,
+            RequestError::Policy(_) => ErrorCode::Policy,
+        };
+        Failure::new(code, error.to_string())
+    })
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
