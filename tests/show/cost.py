@@ -1,0 +1,94 @@
+"""What the service adds to the work itself: processor time of a cold request for an 800 px JPEG of
+a 12 megapixel photograph, against its parts (scaled decode, resize, encode) measured apart, in
+turns, in the same minutes."""
+
+import json
+import statistics
+import subprocess
+import time
+
+from PIL import Image
+
+from harness import LENSLET, Show, corpus_or_skip, need, scratch, until
+from processes import Server, environment, file_url
+
+WIDTH, REQUESTS, ROUNDS, LIMIT = 800, 16, 7, 1.15
+
+
+def photograph(folder):
+    """A 12 megapixel baseline 4:2:0 JPEG at quality 92, as a phone makes them."""
+    path = folder / "twelve.jpg"
+    with Image.open(corpus / "photos/bimg-vertical.jpg") as image:
+        image = image.convert("RGB").resize((2828, 4243), Image.Resampling.LANCZOS)
+        image.save(path, quality=92, subsampling="4:2:0")
+    return path
+
+
+def settled(server):
+    """The CPU time once work behind the answers is over."""
+    last, quiet = server.cpu_seconds(), 0
+    while quiet < 5:
+        time.sleep(0.05)
+        now = server.cpu_seconds()
+        quiet, last = (quiet + 1, now) if now == last else (0, now)
+    return last
+
+
+def requests(server, names):
+    """CPU milliseconds of one cold request, on average over copies of the photograph."""
+    before = settled(server)
+    for name in names:
+        answer = server.get(f"/{name}?w={WIDTH}&f=jpeg")
+        if (answer.status, answer.cache) != (200, "rendered"):
+            show.check("every request is cold", False, f"{answer.told()} {answer.cache}")
+            show.end()
+    return (settled(server) - before) * 1000 / len(names), answer
+
+
+def parts(path):
+    """The parts in CPU milliseconds, from the same codecs in a process of their own."""
+    out = subprocess.run([LENSLET, "measure", path, f"w={WIDTH}&f=jpeg", "--rounds", str(REQUESTS)], env=environment(), check=True, capture_output=True, text=True).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+if __name__ == "__main__":
+    show = Show(f"cost: a 12 MP JPEG to {WIDTH} px costs at most {LIMIT} times its parts")
+    corpus = corpus_or_skip(show.title)
+    need(LENSLET)
+    folder = scratch("cost")
+    originals, variants = folder / "originals", folder / "variants"
+    originals.mkdir()
+    variants.mkdir()
+    path = photograph(folder)
+    data = path.read_bytes()
+    show.note(f"{len(data) / 1e6:.1f} MB, {ROUNDS} rounds of {REQUESTS} cold requests and {REQUESTS} runs of the parts")
+    names = [[f"{round}-{copy}.jpg" for copy in range(REQUESTS)] for round in range(ROUNDS + 1)]
+    for name in sum(names, []):
+        # Copies, not links: each is an original of its own, as cold as the first.
+        (originals / name).write_bytes(data)
+    ratios, costs, sums = [], [], []
+    with Server(ORIGIN=file_url(originals), VARIANTS=file_url(variants)) as server:
+        _, answer = requests(server, names.pop())  # buffers grown, files in the page cache
+        picture = answer.picture()
+        show.equal("what a request yields", (picture.format, picture.size), ("JPEG", (WIDTH, 1200)))
+        parts(path)
+        for round, copies in enumerate(names, 1):
+            cost, _ = requests(server, copies)
+            apart = parts(path)
+            total = apart["decode_ms"] + apart["resize_ms"] + apart["encode_ms"]
+            costs.append(cost)
+            sums.append(total)
+            ratios.append(cost / total)
+            show.note(
+                f"round {round}: request {cost:.1f} ms; decode {apart['decode_ms']:.1f} + resize {apart['resize_ms']:.1f}"
+                f" + encode {apart['encode_ms']:.1f} = {total:.1f} ms; ratio {cost / total:.3f}"
+            )
+        stored = until(lambda: len([p for p in variants.rglob("*") if p.is_file() and p.name != "source.json"]) >= (ROUNDS + 1) * REQUESTS, 20)
+        show.check("every one of them was stored, too", stored)
+    ratio = statistics.median(ratios)
+    show.check(
+        f"median ratio at most {LIMIT}",
+        ratio <= LIMIT,
+        f"{ratio:.3f}: {statistics.median(costs):.1f} ms of CPU against {statistics.median(sums):.1f} ms",
+    )
+    show.end()
