@@ -1,0 +1,105 @@
+# Everything that can be done with a checkout, from `make help`.
+# Build output goes to $CARGO_TARGET_DIR, or target/ where that is not set.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# Just after rustup has run, the shell does not have cargo in its path yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+PORT ?= 8080
+VARIANTS ?= $(TARGET)/variants
+DENY_VERSION := 0.20.2
+
+PYTHON := $(TARGET)/venv/bin/python
+# What a show exits with when the corpus it needs is not there.
+SKIPPED := 77
+# first_run stands last: its clone builds the last commit into the same target folder, and the others
+# are about the binary of this tree.
+SHOWS := mirror stampede freshness corpus cost start first_run
+
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | \
+		while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+
+setup: ## Install the build tools that are missing (Debian, Ubuntu), or name them
+	@.ci/setup build
+
+run: setup ## Build and serve a folder of pictures: make run [DIR=~/photos] [PORT=8080]
+	cargo build --locked --release
+	@DIR='$(DIR)' PORT='$(PORT)' VARIANTS='$(VARIANTS)' TARGET='$(TARGET)' .ci/serve
+
+test: setup ## Run every test
+	cargo test --locked --profile checked --lib --bins --tests
+	cargo test --locked --profile checked --doc
+
+show: show-tools ## Prove the promises with the release binary and real photographs
+	@failed=() skipped=(); \
+	for show in $(SHOWS); do \
+		printf '\n===== show-%s =====\n' "$${show//_/-}"; \
+		status=0; $(PYTHON) tests/show/$$show.py || status=$$?; \
+		case $$status in 0) ;; $(SKIPPED)) skipped+=("$${show//_/-}") ;; *) failed+=("$${show//_/-}") ;; esac; \
+	done; \
+	if (( $${#failed[@]} )); then printf '\nshow: FAILED: %s\n' "$${failed[*]}"; exit 1; fi; \
+	if (( $${#skipped[@]} )); then printf '\nshow: passed, but SKIPPED: %s\n' "$${skipped[*]}"; exit 0; fi; \
+	printf '\nshow: all passed\n'
+
+# Each of them alone: make show-mirror, make show-first-run, …
+SHOW_TARGETS := $(foreach show,$(SHOWS),show-$(subst _,-,$(show)))
+$(SHOW_TARGETS): show-%: show-tools
+	$(PYTHON) tests/show/$(subst -,_,$*).py || (( $$? == $(SKIPPED) ))
+
+show-tools: setup $(TARGET)/venv/ready
+	cargo build --locked --release
+	cargo build --locked --profile checked --example s3wire
+
+$(TARGET)/venv/ready: tests/show/requirements.txt
+	@.ci/setup python
+	python3 -m venv "$(TARGET)/venv"
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement tests/show/requirements.txt
+	@touch "$@"
+
+lint: lint-tools fmt-check clippy doc deny ## Check format, lints, documentation, dependencies
+
+fmt-check: lint-tools ## Check the format of the code
+	cargo fmt --check
+
+clippy: lint-tools ## Run the lints, warnings denied
+	cargo clippy --locked --profile checked --all-targets -- --deny warnings
+
+doc: setup ## Build the documentation, warnings denied
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --profile checked --no-deps --document-private-items
+
+lint-tools:
+	@.ci/setup lint
+
+deny: $(TARGET)/tools/bin/cargo-deny ## Check licences, bans and sources of every dependency
+	"$(TARGET)/tools/bin/cargo-deny" --locked check bans licenses sources
+
+advisories: $(TARGET)/tools/bin/cargo-deny ## Check for known vulnerabilities; fetches the RustSec database
+	"$(TARGET)/tools/bin/cargo-deny" --locked check advisories
+
+# A tool that runs for two seconds: built quickly rather than well.
+$(TARGET)/tools/bin/cargo-deny: Makefile
+	@.ci/setup build
+	@if [[ "$$("$@" --version 2>/dev/null || true)" != 'cargo-deny $(DENY_VERSION)' ]]; then \
+		CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
+		CARGO_TARGET_DIR="$(TARGET)/tools/build" \
+		cargo install cargo-deny --locked --version $(DENY_VERSION) --root "$(TARGET)/tools" --force; \
+		rm -rf "$(TARGET)/tools/build"; \
+	fi
+	@touch "$@"
+
+bench: setup ## Run the benchmarks
+	cargo bench --locked
+
+clean: ## Remove everything that was built, drawn and stored
+	cargo clean
+	rm -rf "$(TARGET)/samples" "$(TARGET)/variants" "$(TARGET)/venv" "$(TARGET)/tools"
+
+.PHONY: help setup run test show $(SHOW_TARGETS) show-tools lint lint-tools fmt-check clippy doc deny advisories bench clean
