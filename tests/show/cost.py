@@ -12,7 +12,7 @@ from PIL import Image
 from harness import LENSLET, Show, corpus_or_skip, need, scratch, until
 from processes import Server, environment, file_url
 
-WIDTH, REQUESTS, ROUNDS, LIMIT = 800, 16, 7, 1.15
+WIDTH, REQUESTS, ROUNDS, LIMIT = 800, 16, 11, 1.15
 
 
 def photograph(folder):
