@@ -91,7 +91,7 @@ struct Arrived<'a> {
 async fn handle(request: HttpRequest, public: web::Data<Public>) -> HttpResponse {
     let at = Instant::now();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let under_way = public.observer.begun(request.method(), target, at);
+    let mut under_way = public.observer.begun(request.method(), target, at);
     let request_id =
         request_id::of(request.headers().get("x-request-id").and_then(|value| value.to_str().ok()));
     let accept = list(&request, header::ACCEPT);
@@ -104,22 +104,22 @@ async fn handle(request: HttpRequest, public: web::Data<Public>) -> HttpResponse
         negotiable: false,
         json_errors: error::wants_json(accept),
     };
-    let mut seen = Observation::new(request.method(), target);
     // A panic here costs this request, not the worker thread.
-    let answered = AssertUnwindSafe(answer(&public, &request, &arrived, &mut to, &mut seen))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_panic| Err(Failure::internal("a request handler panicked")));
+    let answered =
+        AssertUnwindSafe(answer(&public, &request, &arrived, &mut to, &mut under_way.seen))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_panic| Err(Failure::internal("a request handler panicked")));
     let mut reply = answered.unwrap_or_else(|failure| {
         let reply = to.error(&failure);
-        seen.failed(failure);
+        under_way.seen.failed(failure);
         reply
     });
     if public.lifecycle.is_draining() {
         // Clients and load balancers learn to go elsewhere before the listener closes.
         reply.head_mut().set_connection_type(ConnectionType::Close);
     }
-    under_way.finished(&seen, &reply, &request_id);
+    under_way.finished(&reply, &request_id);
     reply
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Observation {
 }
 
 impl Observation {
-    pub(super) fn new(method: &Method, target: &str) -> Self {
+    fn new(method: &Method, target: &str) -> Self {
         Self {
             method: method.clone(),
             target: shortened(target),
@@ -91,8 +91,7 @@ impl Observer {
     /// client leaves before there is an answer.
     pub(super) fn begun(&self, method: &Method, target: &str, at: Instant) -> UnderWay<'_> {
         self.metrics.in_flight.inc();
-        let unfinished = Some((method.clone(), shortened(target)));
-        UnderWay { observer: self, at, unfinished }
+        UnderWay { observer: self, at, seen: Observation::new(method, target), answered: false }
     }
 }
 
@@ -100,7 +99,9 @@ impl Observer {
 pub(super) struct UnderWay<'a> {
     observer: &'a Observer,
     at: Instant,
-    unfinished: Option<(Method, String)>,
+    /// What became known of it so far.
+    pub(super) seen: Observation,
+    answered: bool,
 }
 
 /// What nginx calls a client that closed before the answer; no client ever sees it.
@@ -108,8 +109,9 @@ const CLIENT_GONE: u16 = 499;
 
 impl UnderWay<'_> {
     /// The reply is ready to be sent.
-    pub(super) fn finished(mut self, seen: &Observation, reply: &HttpResponse, request_id: &str) {
-        self.unfinished = None;
+    pub(super) fn finished(mut self, reply: &HttpResponse, request_id: &str) {
+        self.answered = true;
+        let seen = &self.seen;
         let (metrics, duration) = (&self.observer.metrics, self.at.elapsed());
         let status = reply.status().as_u16();
         let bytes_out = match reply.body().size() {
@@ -148,12 +150,14 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let metrics = &self.observer.metrics;
         metrics.in_flight.dec();
-        let Some((method, target)) = self.unfinished.take() else { return };
+        if self.answered {
+            return;
+        }
         let duration = self.at.elapsed();
         metrics.record(CLIENT_GONE, None, duration, 0, None);
         logs::emit(&RequestLine {
-            method: method.as_str(),
-            path: &target,
+            method: self.seen.method.as_str(),
+            path: &self.seen.target,
             status: CLIENT_GONE,
             duration,
             error: Some("the client left before the answer"),
