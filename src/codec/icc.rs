@@ -193,6 +193,29 @@ fn source_and_target(profile: &[u8], layout: Layout) -> Option<(ColorProfile, Co
     }
 }
 
+/// What a sound profile calls itself, control characters taken out and cut at 128 characters;
+/// `unnamed` where it says nothing.
+pub(super) fn name(profile: &[u8]) -> Option<String> {
+    const LONGEST: usize = 128;
+    let profile = parse(profile)?;
+    let name = described(profile.description.as_ref());
+    let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    let name = name.trim();
+    Some(if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() })
+}
+
+fn described(description: Option<&ProfileText>) -> &str {
+    let name = match description {
+        Some(ProfileText::PlainString(text)) => text.as_str(),
+        Some(ProfileText::Localizable(texts)) => {
+            texts.first().map_or("", |text| text.value.as_str())
+        }
+        Some(ProfileText::Description(text)) => text.ascii_string.as_str(),
+        None => "",
+    };
+    name.trim_end_matches('\0')
+}
+
 /// `None` for a profile that is cut off, over the limit, or that moxcms refuses.
 fn parse(profile: &[u8]) -> Option<ColorProfile> {
     let declared: [u8; 4] = profile.get(..4)?.try_into().ok()?;
@@ -244,15 +267,7 @@ fn is_srgb_curve(curve: &ToneReprCurve) -> bool {
 /// Table profiles are sRGB only by name: the ICC's own v4 ones re-render the gamut, which nobody
 /// wants for pictures that were sRGB all along.
 fn is_known_srgb(description: Option<&ProfileText>) -> bool {
-    let name = match description {
-        Some(ProfileText::PlainString(text)) => text.as_str(),
-        Some(ProfileText::Localizable(texts)) => {
-            texts.first().map_or("", |text| text.value.as_str())
-        }
-        Some(ProfileText::Description(text)) => text.ascii_string.as_str(),
-        None => "",
-    };
-    let name = name.trim_end_matches('\0');
+    let name = described(description);
     name.starts_with("sRGB v4 ICC")
         || name.starts_with("sRGB_v4_ICC")
         || name == "sRGB IEC61966-2.1"

@@ -20,6 +20,7 @@ mod webp;
 use crate::model::format::{Format, SourceFormat};
 use crate::model::pixels::Pixels;
 use crate::model::source::{Header, Scale};
+use std::borrow::Cow;
 
 /// Why an original cannot be read. The texts are for people: lower case, naming what was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +110,21 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => avif::probe(bytes),
         _ => rare::probe(bytes),
     }
+}
+
+/// The name of the embedded colour profile, for people; `None` where there is none, or none that
+/// can be read (decoding passes it over, too). Allocates the profile where it lies in pieces.
+#[must_use]
+pub fn profile_name(bytes: &[u8], header: &Header) -> Option<String> {
+    let profile: Cow<'_, [u8]> = match header.format {
+        SourceFormat::Web(Format::Jpeg) => jpeg::profile(bytes)?.into(),
+        SourceFormat::Web(Format::Png) => png::profile(bytes)?.into(),
+        SourceFormat::Web(Format::Webp) => webp::profile(bytes)?.into(),
+        SourceFormat::Web(Format::Avif) => avif::profile(bytes)?.into(),
+        SourceFormat::Tiff => rare::tiff_profile(bytes, header)?.into(),
+        SourceFormat::Web(Format::Gif) | SourceFormat::Bmp | SourceFormat::Ico => return None,
+    };
+    icc::name(&profile)
 }
 
 /// Decodes the first frame: stored orientation, sRGB (embedded profiles applied, CMYK and high

@@ -20,7 +20,11 @@ pub fn explain(
     limits: &Limits,
 ) -> Result<String, RequestError> {
     let request = parse(raw_target, settings)?;
-    let canonical = request.resolve(accepts, limits)?.canonical();
+    let canonical = if request.is_info() {
+        "f=json".to_owned()
+    } else {
+        request.resolve(accepts, limits)?.canonical()
+    };
     let mut text = Lines(String::with_capacity(512));
     let dialect = match request.sized {
         Some(size) => format!("sized ({size}, exactly)"),

@@ -119,6 +119,7 @@ pub(super) fn format(word: &str) -> Option<&'static str> {
         "baseline-jpeg" | "mozjpeg" => "use f=jpeg",
         "png8" | "png24" | "png32" => "use f=png",
         "orig" | "original" | "same" => "use f=source",
+        "info" | "meta" | "metadata" => "use f=json",
         "cover" | "crop" | "clip" | "fill" | "contain" | "inside" | "outside" | "pad"
         | "stretch" | "max" | "min" | "scale" => "f is the format here: use fit=",
         _ => return None,

@@ -129,7 +129,8 @@ impl Presets {
     /// # Errors
     /// [`PresetError::Parameter`], such as for a side over the limit.
     pub fn check(&self, limits: &Limits) -> Result<(), PresetError> {
-        for (name, preset) in &self.0 {
+        // A document about the original is held to no limit of pictures.
+        for (name, preset) in self.0.iter().filter(|(_, preset)| !preset.draft.is_info()) {
             match preset.draft.resolve(Accepts::default(), limits) {
                 // A ratio may wait for the side a URL adds.
                 Err(fault) if fault.kind != BadParamKind::Missing => {
@@ -193,6 +194,13 @@ impl Preset {
         if read.given.is_empty() {
             return Err(PresetError::Nothing(name.to_owned()));
         }
+        if let (true, Some(other)) =
+            (read.draft.is_info(), read.given.iter().find(|spec| spec.name != "f"))
+        {
+            let rival = format!("{}: it describes the original, not a result", other.name);
+            let fault = BadParam::new(BadParamKind::Contradiction, "f", "json", &rival);
+            return Err(PresetError::Parameter { name: name.to_owned(), fault: fault.into() });
+        }
         let mut allow = Vec::with_capacity(written.allow.len());
         for param in &written.allow {
             match options::find(param) {
@@ -242,6 +250,8 @@ mod tests {
         assert!(fault("[a]\nparams = \"w=1\"\nallow = [\"v\"]").contains("allow names \"v\""));
         assert!(fault("[a]\nparams = \"w=1\"\nallow = [\"trim\"]").contains("\"trim\""));
         assert!(fault("[a]\nparam = \"w=1\"").contains("param"));
+        assert!(fault("[a]\nparams = \"f=json&w=1\"").contains("contradicts w"));
+        assert!(Presets::parse("[about]\nparams = \"f=json\"").is_ok());
         assert!(fault("[\"A b\"]\nparams = \"w=1\"").contains("\"A b\""));
         assert!(fault("\n[a").starts_with("presets: line 2: "), "{}", fault("\n[a"));
         assert_eq!(fault("[a").lines().count(), 1);

@@ -7,9 +7,9 @@ use super::presets::{PolicyError, Presets};
 use super::query::{self, Query, Rules, Scope};
 use super::target::{self, TargetError};
 use super::values::is_whole;
-use crate::model::draft::{BadParam, BadParamKind, Draft};
+use crate::model::draft::{BadParam, BadParamKind, Draft, FormatWish};
 use crate::model::geometry::Fit;
-use crate::model::key::SourceId;
+use crate::model::key::{OriginName, SourceId};
 use crate::model::limits::Limits;
 use crate::model::transform::{Accepts, Transform};
 use crate::model::units::Px;
@@ -205,6 +205,14 @@ pub fn parse(target: &str, settings: &DialectSettings<'_>) -> Result<ImageReques
     })
 }
 
+/// The origin whose original a target names, as [`parse`] reads it, whatever its parameters; `None`
+/// where it names none. For whoever has to know by whose keys a URL is signed.
+#[must_use]
+pub fn origin_of(target: &str) -> Option<OriginName> {
+    let (path, raw_query) = target::split(target).ok()?;
+    target::place(path, raw_query).ok().map(|place| place.source.origin)
+}
+
 impl SizedPath {
     /// Exactly this box: cover, centre, enlarging, the source's format.
     fn wish(self) -> Wish {
@@ -231,6 +239,9 @@ fn native_wish(
         .filter(|spec| matches!(spec.reader, Reader::Wish(_)))
         .map(|spec| spec.name)
         .collect();
+    if draft.is_info() {
+        return info_wish(named, explicit, presets);
+    }
     let nothing = named.is_none() && explicit.is_empty();
     let name = match named {
         Some(name) => name,
@@ -239,7 +250,11 @@ fn native_wish(
     };
     match presets.get(&name) {
         Some(preset) => {
-            Ok(Wish { draft: draft.overlay(&preset.draft), preset: Some(name), explicit })
+            let draft = draft.overlay(&preset.draft);
+            if draft.is_info() {
+                beside_info(&explicit)?;
+            }
+            Ok(Wish { draft, preset: Some(name), explicit })
         }
         None if nothing => {
             let example = "at least one parameter, such as ?w=400&h=300&fit=cover&f=auto";
@@ -249,7 +264,41 @@ fn native_wish(
     }
 }
 
+/// The document about an original. A preset beside it gives leave to ask, where presets are
+/// closed; what it says of a picture says nothing of the original.
+fn info_wish(
+    preset: Option<String>,
+    explicit: Vec<&'static str>,
+    presets: &Presets,
+) -> Result<Wish, BadParam> {
+    beside_info(&explicit)?;
+    if let Some(name) = &preset
+        && presets.get(name).is_none()
+    {
+        return Err(presets.unknown(name));
+    }
+    let draft = Draft { format: Some(FormatWish::Info), ..Draft::default() };
+    Ok(Wish { draft, preset, explicit })
+}
+
+/// Nothing that changes a picture may stand beside `f=json`: it would be passed over in silence.
+fn beside_info(explicit: &[&'static str]) -> Result<(), BadParam> {
+    let others: Vec<_> = explicit.iter().copied().filter(|name| *name != "f").collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let fault = format!("{}: it describes the original, not a result", others.join(", "));
+    Err(BadParam::new(BadParamKind::Contradiction, "f", "json", &fault))
+}
+
 impl ImageRequest {
+    /// Whether a document about the original is asked for and no picture: `f=json`, in the URL or
+    /// in its preset.
+    #[must_use]
+    pub fn is_info(&self) -> bool {
+        self.wish.draft.is_info()
+    }
+
     /// Whether the answer depends on `Accept`: `f=auto`, in the URL or in its preset. Then every
     /// answer, errors too, varies by it.
     #[must_use]

@@ -252,6 +252,7 @@ pub(super) fn format(draft: &mut Draft, given: &Given<'_>) -> Result<(), BadPara
     draft.format = Some(match given.word()?.as_str() {
         "auto" => FormatWish::Auto,
         "source" => FormatWish::Source,
+        "json" => FormatWish::Info,
         name => match Format::from_name(name) {
             Some(format) => FormatWish::Named(format),
             None => return Err(hinted(given.malformed(), foreign::format(name))),

@@ -84,6 +84,8 @@ pub enum FormatWish {
     Auto,
     /// Exactly this one.
     Named(Format),
+    /// No picture: a document about the original.
+    Info,
 }
 
 /// `q`: the common scale, codecs' own scales, or both.
@@ -131,17 +133,27 @@ impl Draft {
         self.format == Some(FormatWish::Auto)
     }
 
+    /// Whether a document about the original is asked for and no picture.
+    #[must_use]
+    pub fn is_info(&self) -> bool {
+        self.format == Some(FormatWish::Info)
+    }
+
     /// The canonical wish: dpr folded into pixels, the missing side supplied by `ar`, everything
     /// without effect for this ask at its default (SEMANTICS 3–6, 13, 15, 17).
     ///
     /// # Errors
     /// [`BadParam`]: an asked side over `limits.output_side`, `ar` without a side, `lossless`
-    /// with a format that cannot be.
+    /// with a format that cannot be, a document where a picture is asked for.
     pub fn resolve(&self, accepts: Accepts, limits: &Limits) -> Result<Transform, BadParam> {
         let ask = match self.format.unwrap_or_default() {
             FormatWish::Source => FormatAsk::Source,
             FormatWish::Auto => FormatAsk::Auto(accepts),
             FormatWish::Named(format) => FormatAsk::Named(format),
+            FormatWish::Info => {
+                let picture = "a picture, which is asked for here";
+                return Err(BadParam::new(BadParamKind::Contradiction, "f", "json", picture));
+            }
         };
         let outcomes = outcomes(ask);
         let lossless = self.resolve_lossless(ask)?;

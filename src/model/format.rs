@@ -119,6 +119,17 @@ impl SourceFormat {
         }
     }
 
+    /// The media type (IANA).
+    #[must_use]
+    pub const fn mime(self) -> &'static str {
+        match self {
+            Self::Web(format) => format.mime(),
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+            Self::Ico => "image/vnd.microsoft.icon",
+        }
+    }
+
     /// What an absent `f` means for this original (SEMANTICS 13): the same format where it can
     /// go out, else PNG with alpha and JPEG without.
     #[must_use]

@@ -237,6 +237,21 @@ pub fn source_area(source: &SourceId) -> String {
     format!("v{RENDER_EPOCH}/{}/%{digest}/~", source.origin)
 }
 
+/// Bumped whenever the document about an original says more, or the same otherwise.
+const INFO_EPOCH: u32 = 1;
+
+/// The strong ETag, quotes included, of the document about one version of an original.
+#[must_use]
+pub fn info_etag(source: &SourceId, version: &SourceVersion) -> String {
+    let fields = [
+        &INFO_EPOCH.to_be_bytes()[..],
+        source.origin.as_str().as_bytes(),
+        source.key.as_str().as_bytes(),
+        version.as_str().as_bytes(),
+    ];
+    format!("\"{}\"", hex_digest("lenslet info document", &fields, 32))
+}
+
 /// Where the record of an original lies (`source.json`).
 #[must_use]
 pub fn source_record_path(source: &SourceId) -> String {

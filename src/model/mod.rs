@@ -31,6 +31,7 @@ pub mod limits;
     )
 )]
 pub mod pixels;
+pub mod shard;
 pub mod source;
 pub mod stage;
 pub mod transform;

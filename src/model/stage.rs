@@ -3,6 +3,8 @@
 /// A part of the work whose time is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
+    /// Learning which version of the original lies there.
+    Version,
     /// Looking the variant up in the stores.
     Lookup,
     /// Fetching the original.
@@ -21,7 +23,8 @@ pub enum Stage {
 
 impl Stage {
     /// All, in the order they happen.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Version,
         Self::Lookup,
         Self::Fetch,
         Self::Queue,
@@ -35,6 +38,7 @@ impl Stage {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Version => "version",
             Self::Lookup => "lookup",
             Self::Fetch => "fetch",
             Self::Queue => "queue",

@@ -16,4 +16,4 @@ pub mod plan;
 pub mod run;
 
 pub use plan::{Plan, PlanError, plan};
-pub use run::{RenderError, Rendered, run};
+pub use run::{RenderError, Rendered, decode, run, run_decoded};

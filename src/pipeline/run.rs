@@ -1,5 +1,6 @@
-//! The list of steps, done one after the other. Decides nothing the plan could have decided,
-//! measures nothing: the caller is told when a stage ends and may look at its own clock.
+//! The list of steps, done one after the other, on an original or on pixels that several plans
+//! share. Decides nothing the plan could have decided, measures nothing: the caller is told when a
+//! stage ends and may look at its own clock.
 
 use super::ops;
 use super::plan::{Choice, Plan, Step};
@@ -8,8 +9,9 @@ use crate::model::color::Rgba;
 use crate::model::format::Format;
 use crate::model::geometry::Size;
 use crate::model::pixels::{Layout, Pixels};
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use crate::model::stage::Stage;
+use std::borrow::Cow;
 
 /// A finished picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,36 +54,60 @@ pub fn run(
     plan: &Plan,
     mut finished: impl FnMut(Stage),
 ) -> Result<Rendered, RenderError> {
-    let mut pixels = codec::decode(bytes, header, plan.scale)?;
+    let pixels = decode(bytes, header, plan.scale)?;
     finished(Stage::Decode);
+    run_decoded(Cow::Owned(pixels), plan, finished)
+}
+
+/// The first stage alone: what every plan with this `scale` begins with.
+///
+/// # Errors
+/// [`RenderError::Decode`].
+pub fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, RenderError> {
+    Ok(codec::decode(bytes, header, scale)?)
+}
+
+/// The stages after the first. `decoded` is what [`decode`] gave for the scale of the plan; where
+/// it is borrowed it stays as it is for the next plan, and the result is the same to the byte.
+/// `finished` is called as resize and encode end.
+///
+/// # Errors
+/// [`RenderError`].
+pub fn run_decoded(
+    decoded: Cow<'_, Pixels>,
+    plan: &Plan,
+    mut finished: impl FnMut(Stage),
+) -> Result<Rendered, RenderError> {
+    let mut pixels = decoded;
     if plan.shrink > 1 {
-        pixels = ops::shrink(pixels, plan.shrink)?;
+        // The larger picture is freed here, if it is ours.
+        pixels = Cow::Owned(ops::shrink(&pixels, plan.shrink)?);
     }
     let mut encoding = plan.choice.settle(true);
     for step in &plan.steps {
-        pixels = match *step {
-            Step::Turn(turn) => ops::turn(pixels, turn)?,
-            Step::Crop(rect) => ops::crop(pixels, rect)?,
-            Step::Rotate { degrees, to } => ops::rotate(&pixels, degrees, to)?,
-            Step::Resize { window, to } => ops::resize(pixels, window, to)?,
-            Step::Gray => ops::gray(pixels)?,
-            Step::Blur { sigma } => ops::blur(pixels, sigma)?,
-            Step::Sharpen { strength } => ops::sharpen(pixels, strength)?,
+        pixels = Cow::Owned(match *step {
             Step::Settle => {
                 if let Choice::ByAlpha { .. } = plan.choice {
                     encoding = plan.choice.settle(pixels.is_opaque());
                 }
-                pixels
+                continue;
             }
-            Step::Flatten(background) => ops::flatten(pixels, background)?,
+            Step::Resize { window, to } => ops::resize(pixels, window, to)?,
+            Step::Crop(rect) => ops::crop(pixels, rect)?,
+            Step::Rotate { degrees, to } => ops::rotate(&pixels, degrees, to)?,
+            Step::Turn(turn) => ops::turn(ops::owned(pixels)?, turn)?,
+            Step::Gray => ops::gray(ops::owned(pixels)?)?,
+            Step::Blur { sigma } => ops::blur(ops::owned(pixels)?, sigma)?,
+            Step::Sharpen { strength } => ops::sharpen(ops::owned(pixels)?, strength)?,
+            Step::Flatten(background) => ops::flatten(ops::owned(pixels)?, background)?,
             Step::Letterbox { canvas, x, y, fill } => {
                 let fill = fill.unwrap_or_else(|| behind(encoding));
                 ops::letterbox(&pixels, canvas, (x, y), fill)?
             }
-        };
+        });
     }
     if pixels.layout() == Layout::Rgba && !encoding.format().has_alpha() {
-        pixels = ops::flatten(pixels, Rgba::WHITE)?;
+        pixels = Cow::Owned(ops::flatten(ops::owned(pixels)?, Rgba::WHITE)?);
     }
     finished(Stage::Resize);
     let body = codec::encode(&pixels, encoding)?;

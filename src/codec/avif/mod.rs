@@ -35,6 +35,11 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     container::read(bytes).map(|container| container.header)
 }
 
+/// The embedded profile.
+pub(super) fn profile(bytes: &[u8]) -> Option<&[u8]> {
+    container::read(bytes).ok()?.icc
+}
+
 /// Decodes the picture, cropped to its clean aperture, as stored (`header.orientation` is the
 /// pipeline's to apply). Allocates dav1d's planes, those of a grid, and the result.
 ///

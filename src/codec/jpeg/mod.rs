@@ -14,6 +14,11 @@ pub(super) use probe::probe;
 use super::DecodeError;
 use crate::model::format::{Format, SourceFormat};
 
+/// The embedded profile, put together from its chunks.
+pub(super) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    probe::Markers::read(bytes).ok()?.icc()
+}
+
 /// The version of the linked libjpeg-turbo.
 pub(super) fn version() -> String {
     turbo::version()

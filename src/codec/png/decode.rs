@@ -38,6 +38,15 @@ pub(in crate::codec) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, 
     to_pixels(samples, size, color, depth, profile)
 }
 
+/// The embedded profile, inflated. Reads the file up to its first compressed data.
+pub(in crate::codec) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let limit = CHUNK_BYTES.saturating_add(bytes.len());
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: limit });
+    decoder.set_ignore_text_chunk(true);
+    let reader = decoder.read_info().ok()?;
+    Some(reader.info().icc_profile.as_deref()?.to_vec())
+}
+
 /// Reads all rows, then on to the end of the compressed data, where its CRC stands. A file that
 /// ends behind its last pixel is whole.
 fn read_rows(reader: &mut Reader<Cursor<&[u8]>>, samples: &mut [u8]) -> Result<(), DecodeError> {

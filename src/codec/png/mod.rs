@@ -6,7 +6,7 @@ mod decode;
 mod encode;
 mod probe;
 
-pub(super) use decode::decode;
+pub(super) use decode::{decode, profile};
 pub(super) use encode::encode;
 pub(super) use probe::probe;
 

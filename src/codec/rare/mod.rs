@@ -8,6 +8,8 @@ mod ico;
 mod name;
 mod tiff;
 
+pub(super) use tiff::profile as tiff_profile;
+
 use super::DecodeError;
 use crate::model::format::SourceFormat;
 use crate::model::pixels::Pixels;

@@ -3,11 +3,13 @@
 
 use super::super::DecodeError;
 use super::super::exif::{self, ByteOrder};
+use super::super::icc::MAX_PROFILE_BYTES;
 use super::crate_decode;
 use crate::model::format::SourceFormat;
 use crate::model::geometry::{Orientation, Size};
 use crate::model::pixels::{Layout, Pixels};
 use crate::model::source::Header;
+use image::ImageDecoder as _;
 use image::codecs::tiff::TiffDecoder;
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
@@ -118,6 +120,12 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeErro
     let pixels = crate_decode::decode(decoder, header, bytes.len())?;
     let premultiplied = Directory::read(bytes).is_some_and(|d| d.extra_samples == Some(1));
     Ok(if premultiplied { straighten(pixels) } else { pixels })
+}
+
+/// The embedded profile.
+pub(in crate::codec) fn profile(bytes: &[u8], header: &Header) -> Option<Vec<u8>> {
+    let mut decoder = TiffDecoder::new(Metered::new(bytes, header.size)).ok()?;
+    decoder.icc_profile().ok()?.filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
 }
 
 /// A file that may be read only so often: strips may overlap, and each of 65,535 rows could

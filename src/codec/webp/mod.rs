@@ -37,6 +37,11 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     })
 }
 
+/// The embedded profile.
+pub(super) fn profile(bytes: &[u8]) -> Option<&[u8]> {
+    riff::parse(bytes).ok()?.icc
+}
+
 /// Decodes the picture, or the first frame of an animation placed on its (transparent) canvas.
 /// Allocates the result (3 or 4 bytes per pixel) and what libwebp needs beside it.
 ///

@@ -175,10 +175,14 @@ pub(super) static BUILT: &[OptionSpec] = &[
         name: "f",
         aliases: &[],
         group: Group::Output,
-        kind: ValueKind::Word(&["auto", "jpeg", "jpg", "png", "webp", "avif", "gif", "source"]),
+        kind: ValueKind::Word(&[
+            "auto", "jpeg", "jpg", "png", "webp", "avif", "gif", "source", "json",
+        ]),
         unit: "",
         default: "source",
-        doc: "Format of the result; `auto` is the best one the client's `Accept` names.",
+        doc: "Format of the result; `auto` is the best one the client's `Accept` names. `json` is no \
+              picture but a description of the original; nothing of this list but `dl`, `preset`, \
+              `v`, `exp` and `s` may stand beside it.",
         example: "f=auto",
         reader: Reader::Wish(read::format),
     },

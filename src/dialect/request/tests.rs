@@ -387,3 +387,20 @@ fn ignored_names_are_whole_or_beginnings() {
         assert_eq!(IgnoredName::new(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn the_origin_of_a_target_is_told_whatever_its_parameters() {
+    for (target, origin) in [
+        ("/cat.jpg?nonsense", Some("default")),
+        ("/@shop/cat.jpg?w=x&s=y", Some("shop")),
+        ("/%40shop/cat.jpg", Some("shop")),
+        ("/@/@shop/cat.jpg", Some("default")),
+        ("/300x200/@shop/cat.jpg", Some("default")),
+        ("/?key=300x200/cat.jpg", Some("default")),
+        ("/@shop/", None),
+        ("cat.jpg", None),
+    ] {
+        let found = origin_of(target);
+        assert_eq!(found.as_ref().map(OriginName::as_str), origin, "{target}");
+    }
+}

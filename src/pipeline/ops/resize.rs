@@ -9,6 +9,7 @@ use crate::pipeline::plan::{Window, WindowRect};
 use crate::pipeline::run::{RenderError, finish};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 thread_local! {
@@ -17,11 +18,12 @@ thread_local! {
 }
 
 /// Resamples `window` of the picture to exactly `to`. A window of whole pixels at its own size
-/// is cut out instead, without loss.
+/// is cut out instead, without loss. The buffer of a picture that is not borrowed is kept for the
+/// next one to be decoded.
 ///
 /// # Errors
 /// [`RenderError::Step`] if the window does not lie inside the picture, or memory is short.
-pub fn resize(pixels: Pixels, window: Window, to: Size) -> Result<Pixels, RenderError> {
+pub fn resize(pixels: Cow<'_, Pixels>, window: Window, to: Size) -> Result<Pixels, RenderError> {
     let rect = match window {
         Window::Fixed(rect) => rect,
         Window::Smart { within, window } => smart::place(&pixels, within, window),
@@ -50,7 +52,9 @@ pub fn resize(pixels: Pixels, window: Window, to: Size) -> Result<Pixels, Render
     RESIZER
         .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, &options))
         .map_err(|error| failed(&error))?;
-    buffers::give_back(pixels.into_data());
+    if let Cow::Owned(pixels) = pixels {
+        buffers::give_back(pixels.into_data());
+    }
     finish("resize", to, layout, data)
 }
 
@@ -73,7 +77,8 @@ mod tests {
             let data = vec![119; Pixels::bytes_for(size, layout).unwrap()];
             let pixels = Pixels::new(size, layout, data).unwrap();
             let window = WindowRect { x: 1.25, y: 0.5, width: 30.5, height: 20.25 };
-            let resized = resize(pixels, Window::Fixed(window), Size::new(10, 9)).unwrap();
+            let resized =
+                resize(Cow::Owned(pixels), Window::Fixed(window), Size::new(10, 9)).unwrap();
             assert!(resized.data().iter().all(|v| v.abs_diff(119) <= 1), "{layout:?}");
         }
     }
@@ -82,6 +87,6 @@ mod tests {
     fn a_window_outside_is_an_error() {
         let pixels = Pixels::new(Size::new(2, 2), Layout::Gray, vec![0; 4]).unwrap();
         let window = WindowRect { x: 1.5, y: 0.0, width: 2.0, height: 2.0 };
-        assert!(resize(pixels, Window::Fixed(window), Size::new(5, 5)).is_err());
+        assert!(resize(Cow::Owned(pixels), Window::Fixed(window), Size::new(5, 5)).is_err());
     }
 }

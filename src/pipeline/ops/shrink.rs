@@ -7,22 +7,20 @@ use crate::model::pixels::{Layout, Pixels};
 use crate::pipeline::run::{RenderError, finish};
 
 /// Every `factor × factor` block becomes its mean (weighted by alpha); the blocks of the last
-/// column and row may be partial. Sides are divided and rounded up. Works within the buffer of
-/// the picture it is given: the result never reaches beyond what was read.
+/// column and row may be partial. Sides are divided and rounded up. Allocates the result.
 ///
 /// # Errors
 /// [`RenderError::Step`] where memory is short.
-#[expect(clippy::needless_pass_by_value, reason = "the large picture is freed on the way out")]
-pub fn shrink(pixels: Pixels, factor: u32) -> Result<Pixels, RenderError> {
+pub fn shrink(pixels: &Pixels, factor: u32) -> Result<Pixels, RenderError> {
     let factor = factor.max(1);
     let size = pixels.size();
     let to = Size::new(size.width.div_ceil(factor), size.height.div_ceil(factor));
     let layout = pixels.layout();
     let mut data = buffer("shrink", to, layout)?;
     match layout {
-        Layout::Gray => shrink_samples::<1>(&pixels, &mut data, factor as usize),
-        Layout::Rgb => shrink_samples::<3>(&pixels, &mut data, factor as usize),
-        Layout::Rgba => shrink_alpha(&pixels, &mut data, factor as usize),
+        Layout::Gray => shrink_samples::<1>(pixels, &mut data, factor as usize),
+        Layout::Rgb => shrink_samples::<3>(pixels, &mut data, factor as usize),
+        Layout::Rgba => shrink_alpha(pixels, &mut data, factor as usize),
     }
     finish("shrink", to, layout, data)
 }
@@ -93,7 +91,7 @@ mod tests {
     fn blocks_become_their_means_partial_ones_too() {
         let pixels =
             Pixels::new(Size::new(3, 3), Layout::Gray, vec![0, 4, 10, 8, 4, 20, 1, 3, 7]).unwrap();
-        let small = shrink(pixels, 2).unwrap();
+        let small = shrink(&pixels, 2).unwrap();
         assert_eq!(small.size(), Size::new(2, 2));
         assert_eq!(small.data(), [4, 15, 2, 7]);
     }
@@ -102,6 +100,6 @@ mod tests {
     fn invisible_colours_do_not_bleed() {
         let data = vec![200, 0, 0, 255, 0, 255, 0, 0];
         let pixels = Pixels::new(Size::new(2, 1), Layout::Rgba, data).unwrap();
-        assert_eq!(shrink(pixels, 2).unwrap().data(), [200, 0, 0, 128]);
+        assert_eq!(shrink(&pixels, 2).unwrap().data(), [200, 0, 0, 128]);
     }
 }

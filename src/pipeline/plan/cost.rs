@@ -14,8 +14,31 @@ use crate::model::source::{Header, Scale};
 pub struct Cost {
     /// Peak bytes of working memory, the original's own bytes not counted.
     pub bytes: u64,
+    /// Bytes of the decoded picture, part of `bytes`.
+    pub decoded: u64,
     /// Pixels read and written, the measure of CPU time.
     pub pixels: u64,
+}
+
+impl Cost {
+    /// What renders take together that begin with the same decoded picture and run one after the
+    /// other: the picture stays until the last of them, so it comes on top of what the largest
+    /// takes, which may have to copy it.
+    #[must_use]
+    pub fn of_shared(costs: impl IntoIterator<Item = Self>) -> Self {
+        let mut shared = Self { bytes: 0, decoded: 0, pixels: 0 };
+        let mut renders = 0_u32;
+        for cost in costs {
+            renders = renders.saturating_add(1);
+            shared.bytes = shared.bytes.max(cost.bytes);
+            shared.decoded = shared.decoded.max(cost.decoded);
+            shared.pixels = shared.pixels.max(cost.pixels);
+        }
+        if renders > 1 {
+            shared.bytes = shared.bytes.saturating_add(shared.decoded);
+        }
+        shared
+    }
 }
 
 /// Memory every render needs, whatever its size: tables, handles, stacks.
@@ -64,6 +87,7 @@ pub(super) fn estimate(
     let working = decoder.max(resampled).max(looks).max(encoder);
     Cost {
         bytes: BASE_BYTES.saturating_add(decoded).saturating_add(working),
+        decoded,
         pixels: stored.saturating_add(result.saturating_mul(encoder_work(choice))),
     }
 }
