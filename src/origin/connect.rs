@@ -1,7 +1,8 @@
-//! The HTTP client of every cloud store: no proxy from the environment, no redirects, TLS by
-//! ring, built when the first request goes out so that a start costs nothing. Never holds
-//! credentials and never retries by itself (object_store does).
+//! The HTTP client of every store that is reached over the network: no proxy from the environment,
+//! no redirects, TLS by ring, built when the first request goes out so that a start costs nothing.
+//! Never holds credentials and never retries by itself (whoever asks does).
 
+use super::remote_address::PublicOnly;
 use super::store::StoreTimeouts;
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -43,13 +44,25 @@ impl Connector {
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let allow_http = options.get_config_value(&ClientConfigKey::AllowHttp);
-        Ok(HttpClient::new(LazyClient {
-            timeouts: self.timeouts,
-            allow_http: allow_http.is_some_and(|text| is_true(&text)),
-            plain: OnceCell::new(),
-            secure: OnceCell::new(),
-        }))
+        // Which server is asked, the operator said: a bucket on the next machine is fine.
+        let plain_http = allow_http.is_some_and(|text| is_true(&text));
+        Ok(client(self.timeouts, Reach { plain_http, private: true }))
     }
+}
+
+/// Where a client may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Without TLS.
+    pub(super) plain_http: bool,
+    /// To addresses that are not public.
+    pub(super) private: bool,
+}
+
+/// A client that goes no further than `reach`, not yet built.
+pub(super) fn client(timeouts: StoreTimeouts, reach: Reach) -> HttpClient {
+    let (plain, secure) = (OnceCell::new(), OnceCell::new());
+    HttpClient::new(LazyClient { timeouts, reach, plain, secure })
 }
 
 /// The spellings of "yes" that object_store's own settings know.
@@ -62,7 +75,7 @@ pub(super) fn is_true(text: &str) -> bool {
 #[derive(Debug)]
 struct LazyClient {
     timeouts: StoreTimeouts,
-    allow_http: bool,
+    reach: Reach,
     plain: OnceCell<reqwest::Client>,
     secure: OnceCell<reqwest::Client>,
 }
@@ -70,10 +83,10 @@ struct LazyClient {
 impl LazyClient {
     async fn client(&self, secure: bool) -> Result<&reqwest::Client, HttpError> {
         let cell = if secure { &self.secure } else { &self.plain };
-        let timeouts = self.timeouts;
+        let (timeouts, private) = (self.timeouts, self.reach.private);
         cell.get_or_try_init(|| async move {
             // Reading certificates blocks.
-            tokio::task::spawn_blocking(move || build(timeouts, secure))
+            tokio::task::spawn_blocking(move || build(timeouts, secure, private))
                 .await
                 .map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))?
                 .map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))
@@ -86,16 +99,15 @@ impl LazyClient {
 impl HttpService for LazyClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let secure = request.uri().scheme_str() != Some("http");
-        if !secure && !self.allow_http {
-            let refusal =
-                std::io::Error::other("plain http is not allowed (set aws_allow_http=true)");
+        if !secure && !self.reach.plain_http {
+            let refusal = std::io::Error::other("plain http is not allowed for this store");
             return Err(HttpError::new(HttpErrorKind::Unknown, refusal));
         }
         HttpService::call(self.client(secure).await?, request).await
     }
 }
 
-fn build(timeouts: StoreTimeouts, secure: bool) -> reqwest::Result<reqwest::Client> {
+fn build(timeouts: StoreTimeouts, secure: bool, private: bool) -> reqwest::Result<reqwest::Client> {
     install_tls();
     let mut headers = HeaderMap::new();
     // What is stored compressed is refused, so nobody should compress on the way either.
@@ -109,6 +121,7 @@ fn build(timeouts: StoreTimeouts, secure: bool) -> reqwest::Result<reqwest::Clie
         .connect_timeout(timeouts.connect)
         .timeout(timeouts.total)
         .pool_idle_timeout(IDLE);
+    let builder = if private { builder } else { builder.dns_resolver(PublicOnly) };
     if secure { builder.https_only(true).build() } else { builder.tls_certs_only([]).build() }
 }
 
@@ -132,6 +145,6 @@ mod tests {
     #[test]
     fn a_plain_client_is_built_without_reading_certificates() {
         let timeouts = StoreTimeouts::within(Duration::from_secs(1));
-        assert!(build(timeouts, false).is_ok());
+        assert!(build(timeouts, false, true).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //! store's error body with access keys and signatures in it.
 
 use super::OriginError;
+use super::remote::remote_fault;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 use std::error::Error as StdError;
@@ -42,6 +43,9 @@ pub(super) fn origin_error(error: &Error) -> OriginError {
         }
         _ => {}
     }
+    if let Some(fault) = remote_fault(error) {
+        return OriginError::Unusable(fault.to_string());
+    }
     let http = chain(error).find_map(|e| e.downcast_ref::<HttpError>());
     match http.map(HttpError::kind) {
         Some(HttpErrorKind::Timeout) => OriginError::TimedOut,
@@ -51,10 +55,27 @@ pub(super) fn origin_error(error: &Error) -> OriginError {
         }
         Some(_) => unavailable("the request could not be made"),
         None => match status(error) {
+            // A listing's refusal comes without a kind of its own.
+            Some(401 | 403) => OriginError::Forbidden,
             Some(status) => unavailable(&format!("it answered with status {status}")),
             None => unavailable("its answer was not understood"),
         },
     }
+}
+
+/// What went wrong in words of ours, for whoever reports on a store: `it answered with status 503`.
+#[must_use]
+pub fn what_failed(error: &Error) -> String {
+    match origin_error(error) {
+        OriginError::Unavailable(words) | OriginError::Unusable(words) => words,
+        other => other.to_string(),
+    }
+}
+
+/// Whether the store knows who asks and does not let them.
+#[must_use]
+pub fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::PermissionDenied { .. }) || status(error) == Some(403)
 }
 
 fn unavailable(words: &str) -> OriginError {

@@ -43,22 +43,27 @@ pub(super) enum FetchEnd {
 impl Core {
     /// One HEAD, entered into the table of versions.
     pub(super) async fn head(&self, id: &SourceId) -> Result<Found, OriginError> {
+        let origin = self.origin(&id.origin)?;
         let asked = Instant::now();
-        let found = within(asked + self.policy.fetch_timeout, self.look_at(id)).await;
+        let found = within(asked + origin.fetch_timeout, self.look_at(origin, id)).await;
         let found = match found {
             Err(OriginError::NotFound) => Found::Gone,
-            other => other.map_err(|error| self.count(error))?,
+            Err(error) => {
+                if error.is_of_the_origin() {
+                    origin.trouble.failed(error.clone(), asked, Instant::now());
+                }
+                return Err(self.count(error));
+            }
+            Ok(found) => found,
         };
         self.fresh.learn(id, found.clone(), asked);
-        if let Ok(origin) = self.origin(&id.origin) {
-            origin.trouble.ends();
-        }
+        origin.trouble.ends(Instant::now());
         Ok(found)
     }
 
-    async fn look_at(&self, id: &SourceId) -> Result<Found, OriginError> {
-        let origin = self.origin(&id.origin)?;
-        let queue = Instant::now() + self.policy.fetch_timeout / 4;
+    async fn look_at(&self, origin: &Origin, id: &SourceId) -> Result<Found, OriginError> {
+        let patience = origin.fetch_timeout / 4;
+        let queue = Instant::now() + patience;
         let permit = admitted(queue, Arc::clone(&origin.heads).acquire_owned()).await?;
         self.metrics.heads.inc();
         let options = GetOptions { head: true, ..GetOptions::default() };
@@ -69,11 +74,7 @@ impl Core {
             return Ok(Found::Here { meta, ours: marked(&answer.attributes) });
         }
         // Nothing but the bytes themselves tells one version from the next.
-        let read = Read {
-            id: id.clone(),
-            expected: undescribed(&answer.meta),
-            queue: self.policy.fetch_timeout / 4,
-        };
+        let read = Read { id: id.clone(), expected: undescribed(&answer.meta), queue: patience };
         let original = self.read(read).await?;
         Ok(Found::Here { meta: original.meta, ours: marked(&answer.attributes) })
     }
@@ -84,7 +85,11 @@ impl Core {
         read: Read,
         abandoned: &Abandoned,
     ) -> Result<Original, FetchEnd> {
-        let until = Instant::now() + self.policy.fetch_timeout;
+        let patience = match self.origin(&read.id.origin) {
+            Ok(origin) => origin.fetch_timeout,
+            Err(error) => return Err(FetchEnd::Failed(error)),
+        };
+        let until = Instant::now() + patience;
         let outcome = tokio::select! {
             biased;
             () = abandoned.wait() => return Err(FetchEnd::Abandoned),
@@ -110,9 +115,10 @@ impl Core {
         for attempt in 0..2 {
             let asked = Instant::now();
             match self.read_once(origin, &id, &expected, &mut memory).await {
-                Ok((meta, body)) => {
+                Ok((meta, body, ours)) => {
+                    origin.trouble.ends(Instant::now());
                     let body = Bytes::from_owner(Held { body, _memory: memory });
-                    return Ok(Original { meta, body });
+                    return Ok(Original { meta, body, ours });
                 }
                 Err(ReadFault::Failed(error)) => {
                     if error == OriginError::NotFound {
@@ -140,7 +146,7 @@ impl Core {
         id: &SourceId,
         expected: &SourceMeta,
         memory: &mut OwnedSemaphorePermit,
-    ) -> Result<(SourceMeta, Bytes), ReadFault> {
+    ) -> Result<(SourceMeta, Bytes, bool), ReadFault> {
         let asked = Instant::now();
         self.metrics.gets.inc();
         // A weak tag never matches in If-Match.
@@ -149,7 +155,7 @@ impl Core {
             .store
             .get_opts(&path(id)?, GetOptions { if_match, ..GetOptions::default() })
             .await?;
-        let (announced, limit) = (answer.meta.size, self.policy.max_source_bytes.get());
+        let (announced, limit) = (answer.meta.size, origin.max_source_bytes);
         if announced > limit {
             return Err(OriginError::TooLarge { bytes: announced, limit }.into());
         }
@@ -166,7 +172,7 @@ impl Core {
         });
         self.metrics.bytes.inc_by(announced);
         self.fresh.learn(id, Found::Here { meta: meta.clone(), ours }, asked);
-        Ok((meta, body))
+        Ok((meta, body, ours))
     }
 
     /// Bytes in units of the memory share, never more than all of it.
@@ -213,7 +219,7 @@ fn path(id: &SourceId) -> Result<Path, OriginError> {
 }
 
 /// What a store tells of an object, if it tells its versions apart at all.
-fn described(meta: &ObjectMeta) -> Option<SourceMeta> {
+pub(super) fn described(meta: &ObjectMeta) -> Option<SourceMeta> {
     // object_store says 1970 for a store that names no time.
     let nanos = meta.last_modified.timestamp_nanos_opt().filter(|nanos| *nanos != 0);
     let version = match (&meta.e_tag, nanos) {

@@ -5,8 +5,8 @@ use super::SourceMeta;
 use super::origins::SourceTtl;
 use crate::model::key::SourceId;
 use moka::sync::Cache;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,32 +56,52 @@ pub(super) enum Look {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Freshness {
-    ttl: SourceTtl,
     negative_ttl: Duration,
     known: Cache<SourceId, Known>,
     seen: Cache<[u8; 32], ()>,
+    wide: RwLock<Wide>,
+}
+
+/// The last time that many sources were forgotten together, named or not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wide {
+    /// Grows each time, so that no later question joins an earlier one, whatever it is about.
+    generation: u64,
+    /// Answers to questions sent before are not entered.
+    at: Option<Instant>,
 }
 
 impl Freshness {
-    pub(super) fn new(ttl: SourceTtl, negative_ttl: Duration) -> Self {
+    pub(super) fn new(negative_ttl: Duration) -> Self {
         let weigh = |id: &SourceId, _: &Known| {
             u32::try_from(id.key.as_str().len() + 400).unwrap_or(u32::MAX)
         };
         let known = Cache::builder().weigher(weigh).max_capacity(KNOWN_BYTES).build();
-        Self { ttl, negative_ttl, known, seen: Cache::new(SEEN_PAIRS) }
+        Self { negative_ttl, known, seen: Cache::new(SEEN_PAIRS), wide: RwLock::default() }
     }
 
-    /// What to do about `id` for a request that came at `now` with this `v`.
-    pub(super) fn look(&self, id: &SourceId, v: Option<&str>, now: Instant) -> Look {
+    fn wide(&self) -> Wide {
+        *self.wide.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to do about `id`, whose origin's versions live for `ttl`, for a request that came at
+    /// `now` with this `v`.
+    pub(super) fn look(
+        &self,
+        id: &SourceId,
+        ttl: SourceTtl,
+        v: Option<&str>,
+        now: Instant,
+    ) -> Look {
         let known = self.known.get(id);
         let generation = known.as_ref().map_or(0, |k| k.generation);
-        let flight = format!("{generation}\n{id}");
+        let flight = format!("{}.{generation}\n{id}", self.wide().generation);
         let Some((known, found)) = known.and_then(|k| k.found.clone().map(|found| (k, found)))
         else {
             return Look::Ask(v.map_or(flight.clone(), |v| format!("{flight}\n{v}")), None);
         };
         let age = now.saturating_duration_since(known.asked);
-        let life = match (&found, self.ttl) {
+        let life = match (&found, ttl) {
             (Found::Gone, _) => Some(self.negative_ttl),
             (Found::Here { .. }, SourceTtl::For(ttl)) => Some(ttl),
             (Found::Here { .. }, SourceTtl::Immutable) => None,
@@ -105,6 +125,11 @@ impl Freshness {
 
     /// Enters an answer to a question sent at `asked`, unless a later one is known.
     pub(super) fn learn(&self, id: &SourceId, found: Found, asked: Instant) {
+        // Held to the end: who forgets meanwhile waits, and then finds this entry.
+        let wide = self.wide.read().unwrap_or_else(PoisonError::into_inner);
+        if wide.at.is_some_and(|at| asked < at) {
+            return;
+        }
         self.known.entry_by_ref(id).and_upsert_with(|held| {
             let held = held.map(moka::Entry::into_value);
             let generation = held.as_ref().map_or(0, |k| k.generation);
@@ -126,6 +151,21 @@ impl Freshness {
             let generation = held.map_or(0, |k| k.into_value().generation) + 1;
             Known { found: None, asked: now, generation, ahead: Arc::default() }
         });
+    }
+}
+
+impl Freshness {
+    /// [`Freshness::forget`] for every source that `matches`, those included of which a question
+    /// is under way and nothing is known yet. Looks at all that is known.
+    pub(super) fn forget_matching(&self, matches: impl Fn(&SourceId) -> bool, now: Instant) {
+        let mut wide = self.wide.write().unwrap_or_else(PoisonError::into_inner);
+        wide.generation += 1;
+        wide.at = Some(now);
+        for (id, _) in &self.known {
+            if matches(&id) {
+                self.known.invalidate(&*id);
+            }
+        }
     }
 }
 
@@ -169,16 +209,22 @@ mod tests {
     }
 
     fn table() -> Freshness {
-        Freshness::new(SourceTtl::For(TTL), NEGATIVE)
+        Freshness::new(NEGATIVE)
+    }
+
+    impl Freshness {
+        fn at(&self, id: &SourceId, v: Option<&str>, now: Instant) -> Look {
+            self.look(id, SourceTtl::For(TTL), v, now)
+        }
     }
 
     #[test]
     fn a_version_is_believed_for_its_ttl_and_no_longer() {
         let (table, cat, start) = (table(), id("cat"), Instant::now());
-        assert!(matches!(table.look(&cat, None, start), Look::Ask(_, None)));
+        assert!(matches!(table.at(&cat, None, start), Look::Ask(_, None)));
         table.learn(&cat, here("1"), start);
-        assert_eq!(table.look(&cat, None, start + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
-        assert!(matches!(table.look(&cat, None, start + TTL), Look::Ask(_, Some(_))));
+        assert_eq!(table.at(&cat, None, start + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
+        assert!(matches!(table.at(&cat, None, start + TTL), Look::Ask(_, Some(_))));
     }
 
     #[test]
@@ -186,10 +232,10 @@ mod tests {
         let (table, cat, start) = (table(), id("cat"), Instant::now());
         table.learn(&cat, here("1"), start);
         let late = start + TTL.mul_f64(0.95);
-        assert!(matches!(table.look(&cat, None, late), Look::Ahead(..)));
-        assert_eq!(table.look(&cat, None, late), Look::Fresh(here("1")));
+        assert!(matches!(table.at(&cat, None, late), Look::Ahead(..)));
+        assert_eq!(table.at(&cat, None, late), Look::Fresh(here("1")));
         table.learn(&cat, here("1"), late);
-        assert_eq!(table.look(&cat, None, late + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
+        assert_eq!(table.at(&cat, None, late + TTL.mul_f64(0.79)), Look::Fresh(here("1")));
     }
 
     #[test]
@@ -203,22 +249,23 @@ mod tests {
     #[test]
     fn a_new_v_asks_once_for_each_version_even_if_immutable() {
         let (cat, now) = (id("cat"), Instant::now());
-        let table = Freshness::new(SourceTtl::Immutable, NEGATIVE);
+        let table = table();
+        let look = |v, at| table.look(&cat, SourceTtl::Immutable, v, at);
         table.learn(&cat, here("1"), now);
-        assert_eq!(table.look(&cat, None, now + TTL * 1_000), Look::Fresh(here("1")));
-        assert!(matches!(table.look(&cat, Some("a"), now), Look::Ask(_, Some(_))));
+        assert_eq!(look(None, now + TTL * 1_000), Look::Fresh(here("1")));
+        assert!(matches!(look(Some("a"), now), Look::Ask(_, Some(_))));
         table.saw(&cat, &here("1"), "a");
-        assert_eq!(table.look(&cat, Some("a"), now), Look::Fresh(here("1")));
-        assert!(matches!(table.look(&cat, Some("b"), now), Look::Ask(_, Some(_))));
+        assert_eq!(look(Some("a"), now), Look::Fresh(here("1")));
+        assert!(matches!(look(Some("b"), now), Look::Ask(_, Some(_))));
         table.learn(&cat, here("2"), now + TTL);
-        assert!(matches!(table.look(&cat, Some("a"), now + TTL), Look::Ask(_, Some(_))));
+        assert!(matches!(look(Some("a"), now + TTL), Look::Ask(_, Some(_))));
     }
 
     #[test]
     fn different_vs_never_share_a_question_with_each_other_or_with_none() {
         let (table, cat, now) = (table(), id("cat"), Instant::now());
         table.learn(&cat, here("1"), now);
-        let name = |v: Option<&str>, at| match table.look(&cat, v, at) {
+        let name = |v: Option<&str>, at| match table.at(&cat, v, at) {
             Look::Ask(name, _) => name,
             other => panic!("{other:?}"),
         };
@@ -230,11 +277,8 @@ mod tests {
     fn a_missing_original_is_remembered_for_the_shorter_time() {
         let (table, cat, start) = (table(), id("cat"), Instant::now());
         table.learn(&cat, Found::Gone, start);
-        assert_eq!(table.look(&cat, None, start + NEGATIVE / 2), Look::Fresh(Found::Gone));
-        assert!(matches!(
-            table.look(&cat, None, start + NEGATIVE),
-            Look::Ask(_, Some(Found::Gone))
-        ));
+        assert_eq!(table.at(&cat, None, start + NEGATIVE / 2), Look::Fresh(Found::Gone));
+        assert!(matches!(table.at(&cat, None, start + NEGATIVE), Look::Ask(_, Some(Found::Gone))));
     }
 
     #[test]
@@ -243,18 +287,36 @@ mod tests {
         let later = start + Duration::from_secs(1);
         table.learn(&cat, here("new"), later);
         table.learn(&cat, here("old"), start);
-        assert_eq!(table.look(&cat, None, later), Look::Fresh(here("new")));
+        assert_eq!(table.at(&cat, None, later), Look::Fresh(here("new")));
     }
 
     #[test]
     fn what_is_forgotten_stays_forgotten_when_an_old_answer_arrives() {
         let (table, cat, start) = (table(), id("cat"), Instant::now());
-        let Look::Ask(before, _) = table.look(&cat, None, start) else { panic!("known") };
+        let Look::Ask(before, _) = table.at(&cat, None, start) else { panic!("known") };
         table.forget(&cat, start + Duration::from_secs(1));
         table.learn(&cat, here("old"), start);
-        let Look::Ask(after, None) = table.look(&cat, None, start + Duration::from_secs(1)) else {
+        let Look::Ask(after, None) = table.at(&cat, None, start + Duration::from_secs(1)) else {
             panic!("known")
         };
         assert_ne!(before, after, "a question sent before would be joined");
+    }
+
+    #[test]
+    fn many_are_forgotten_together_with_the_questions_under_way() {
+        let (table, start) = (table(), Instant::now());
+        let (cat, dog, cow) = (id("pets/cat"), id("pets/dog"), id("cow"));
+        table.learn(&cat, here("1"), start);
+        table.learn(&cow, here("1"), start);
+        let Look::Ask(before, _) = table.at(&dog, None, start) else { panic!("known") };
+        let then = start + Duration::from_secs(1);
+        table.forget_matching(|id| id.key.as_str().starts_with("pets/"), then);
+        table.learn(&dog, here("old"), start);
+        assert!(matches!(table.at(&cat, None, then), Look::Ask(_, None)));
+        let Look::Ask(after, None) = table.at(&dog, None, then) else { panic!("known") };
+        assert_ne!(before, after, "a question sent before would be joined");
+        assert_eq!(table.at(&cow, None, then), Look::Fresh(here("1")), "not meant");
+        table.learn(&dog, here("new"), then);
+        assert_eq!(table.at(&dog, None, then), Look::Fresh(here("new")));
     }
 }

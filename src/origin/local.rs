@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Error, Extensions, GetOptions, GetRange, GetResult, GetResultPayload,
@@ -58,6 +58,42 @@ impl ReadOnlyFolder {
         Ok(Self { folder: Arc::new(Folder { root: dir, links, path: root.to_owned() }) })
     }
 
+    /// Every file below a folder in the order of keys, as a bucket lists them: `a.jpg` before
+    /// `a/b.jpg` before `a0.jpg`. One folder is read at a time, so that memory is bounded by the
+    /// largest on the way down.
+    fn walk(
+        &self,
+        prefix: Option<&Path>,
+        after: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let this = self.clone();
+        let start = vec![Found::Folder(prefix.cloned().unwrap_or_default())];
+        let after = after.map(|path| path.as_ref().to_owned()).unwrap_or_default();
+        let files = stream::try_unfold((start, after), move |(mut left, after)| {
+            let this = this.clone();
+            async move {
+                loop {
+                    match left.pop() {
+                        None => return Ok::<_, Error>(None),
+                        Some(Found::File(meta)) => return Ok(Some((meta, (left, after)))),
+                        Some(Found::Folder(folder)) => {
+                            let (files, folders) =
+                                this.blocking(move |inner| inner.entries(&folder)).await?;
+                            let files = files.into_iter().map(Found::File);
+                            let mut found: Vec<Found> = files
+                                .chain(folders.into_iter().map(Found::Folder))
+                                .filter(|found| found.reaches_beyond(&after))
+                                .collect();
+                            found.sort_by_cached_key(|found| std::cmp::Reverse(found.key()));
+                            left.extend(found);
+                        }
+                    }
+                }
+            }
+        });
+        files.boxed()
+    }
+
     /// Runs file I/O where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -71,6 +107,28 @@ impl ReadOnlyFolder {
 impl std::fmt::Display for ReadOnlyFolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "file://{}", self.folder.path.display())
+    }
+}
+
+/// An entry of a folder.
+enum Found {
+    File(ObjectMeta),
+    Folder(Path),
+}
+
+impl Found {
+    /// What it sorts by: a folder where the keys below it do.
+    fn key(&self) -> String {
+        match self {
+            Self::File(meta) => meta.location.as_ref().to_owned(),
+            Self::Folder(path) => format!("{path}/"),
+        }
+    }
+
+    /// Whether it is, or may hold, a key after this one.
+    fn reaches_beyond(&self, after: &str) -> bool {
+        let key = self.key();
+        key.as_str() > after || (matches!(self, Self::Folder(_)) && after.starts_with(&key))
     }
 }
 
@@ -120,7 +178,7 @@ impl Folder {
         Ok(Opened { meta: object_meta(location.clone(), &metadata), file })
     }
 
-    /// The files and folders right below a folder, both in the order of their names.
+    /// The files and folders right below a folder, each in the order of their names.
     fn entries(&self, prefix: &Path) -> Result<(Vec<ObjectMeta>, Vec<Path>)> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         let entries = match self.open_folder(prefix).and_then(|dir| dir.entries()) {
@@ -311,20 +369,7 @@ impl ObjectStore for ReadOnlyFolder {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let this = self.clone();
-        let start = vec![prefix.cloned().unwrap_or_default()];
-        // One folder at a time, so that memory is bounded by the largest of them.
-        stream::try_unfold(start, move |mut left| {
-            let this = this.clone();
-            async move {
-                let Some(prefix) = left.pop() else { return Ok::<_, Error>(None) };
-                let (files, folders) = this.blocking(move |folder| folder.entries(&prefix)).await?;
-                left.extend(folders.into_iter().rev());
-                Ok(Some((stream::iter(files.into_iter().map(Ok)), left)))
-            }
-        })
-        .try_flatten()
-        .boxed()
+        self.walk(prefix, None)
     }
 
     fn list_with_offset(
@@ -332,8 +377,7 @@ impl ObjectStore for ReadOnlyFolder {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let offset = offset.clone();
-        self.list(prefix).try_filter(move |meta| std::future::ready(meta.location > offset)).boxed()
+        self.walk(prefix, Some(offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

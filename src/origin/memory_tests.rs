@@ -36,7 +36,7 @@ impl Scene {
             let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
             let display = "memory:///".to_owned();
             let store = OpenStore { store, kind: StoreKind::Memory, display };
-            OriginSpec { name: OriginName::new(name).unwrap(), store }
+            OriginSpec { name: OriginName::new(name).unwrap(), store, own: OwnBounds::default() }
         };
         let specs = vec![spec("default", &store), spec("other", &other)];
         Self { origins: Origins::new(specs, policy, Handle::current()), store, other }
@@ -385,7 +385,8 @@ async fn originals_of_a_folder_are_read_and_their_changes_seen() {
     let url = format!("file://{}", folder.path().display());
     let store =
         open(&url, &[], StoreTimeouts::within(Duration::from_secs(1)), Role::Originals).unwrap();
-    let specs = vec![OriginSpec { name: OriginName::default_origin(), store }];
+    let specs =
+        vec![OriginSpec { name: OriginName::default_origin(), store, own: OwnBounds::default() }];
     let origins = Origins::new(specs, policy(), Handle::current());
     let meta = origins.version(&id("cat.jpg"), None, soon()).await.unwrap().meta;
     assert_eq!(origins.fetch(&id("cat.jpg"), &meta, soon()).await.unwrap().body, "a cat");

@@ -2,13 +2,17 @@
 //! HEAD) and fetches their bytes (coalesced, pinned to that version, bounded in number and
 //! memory). Never decodes, never writes to a store of originals.
 
+mod clouds;
 pub mod connect;
 mod failure;
 mod fetch;
 mod freshness;
+pub mod list;
 pub mod local;
 pub mod metrics;
 pub mod origins;
+mod remote;
+mod remote_address;
 pub mod store;
 mod trouble;
 
@@ -20,14 +24,16 @@ mod memory_tests;
 mod s3_tests;
 #[cfg(test)]
 #[path = "../../tests/s3wire/server.rs"]
-mod s3wire;
+pub(crate) mod s3wire;
 #[cfg(test)]
 mod scripted;
 
 pub use connect::install_tls;
+pub use failure::{is_refused, what_failed};
+pub use list::ListedOriginal;
 pub use local::{Links, ReadOnlyFolder};
 pub use metrics::OriginMetrics;
-pub use origins::{FetchPolicy, OriginSpec, Origins, SourceTtl, Version};
+pub use origins::{FetchPolicy, OriginSpec, Origins, OwnBounds, SourceTtl, Version};
 pub use store::{OpenStore, Role, StoreKind, StoreTimeouts, StoreUrlError, open};
 
 use crate::model::key::SourceVersion;
@@ -57,6 +63,8 @@ pub struct Original {
     pub meta: SourceMeta,
     /// The bytes, shared between everyone who waited for them.
     pub body: Bytes,
+    /// It carries [`MARK`]: a variant of ours, not an original.
+    pub ours: bool,
 }
 
 /// Why an original could not be had. Clone: a flight hands the same error to every waiter.
@@ -82,6 +90,9 @@ pub enum OriginError {
     /// The origin answered with an error, a cut-off or contradictory body, or could not be reached.
     #[error("the origin failed: {0}")]
     Unavailable(String),
+    /// The origin answers, but not as an origin has to: the sentence says what it must do.
+    #[error("the origin cannot be used: {0}")]
+    Unusable(String),
     /// The origin did not answer within the time left.
     #[error("the origin did not answer in time")]
     TimedOut,
@@ -100,6 +111,7 @@ impl OriginError {
             Self::Forbidden => "forbidden",
             Self::TooLarge { .. } => "too_large",
             Self::Unavailable(_) => "unavailable",
+            Self::Unusable(_) => "unusable",
             Self::TimedOut => "timed_out",
             Self::Busy => "busy",
         }
@@ -109,6 +121,12 @@ impl OriginError {
     /// well be answered.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut | Self::Busy)
+        matches!(self, Self::Unavailable(_) | Self::Unusable(_) | Self::TimedOut | Self::Busy)
+    }
+
+    /// Whether it says that the origin as a whole is unwell, and not one original or we ourselves.
+    #[must_use]
+    pub const fn is_of_the_origin(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::TimedOut)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::fetch::{FetchEnd, Read};
 use super::freshness::{Found, Freshness, Look};
-use super::trouble::Trouble;
+use super::trouble::{Gate, Trouble};
 use super::{OriginError, OriginMetrics, Original, SourceMeta, store::OpenStore};
 use crate::flight::{Flights, Joined};
 use crate::model::key::{OriginName, SourceId};
@@ -33,6 +33,19 @@ pub struct OriginSpec {
     pub name: OriginName,
     /// Its store.
     pub store: OpenStore,
+    /// What it has of its own.
+    pub own: OwnBounds,
+}
+
+/// Bounds of one origin; absent ones are those of the [`FetchPolicy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnBounds {
+    /// In place of [`FetchPolicy::source_ttl`].
+    pub source_ttl: Option<SourceTtl>,
+    /// In place of [`FetchPolicy::fetch_timeout`].
+    pub fetch_timeout: Option<Duration>,
+    /// In place of [`FetchPolicy::max_source_bytes`].
+    pub max_source_bytes: Option<ByteSize>,
 }
 
 /// The bounds of fetching.
@@ -67,13 +80,12 @@ pub struct Version {
 /// Every origin. Cheap to clone.
 #[derive(Clone)]
 pub struct Origins {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
 }
 
 /// What flights share.
 pub(super) struct Core {
     origins: HashMap<OriginName, Origin>,
-    pub(super) policy: FetchPolicy,
     runtime: Handle,
     pub(super) fresh: Freshness,
     heads: Flights<Result<Found, OriginError>>,
@@ -88,6 +100,9 @@ pub(super) struct Core {
 /// One origin at work.
 pub(super) struct Origin {
     pub(super) store: Arc<dyn ObjectStore>,
+    source_ttl: SourceTtl,
+    pub(super) fetch_timeout: Duration,
+    pub(super) max_source_bytes: u64,
     /// Its part of the fetches.
     pub(super) slots: Arc<Semaphore>,
     /// HEADs are small, so there may be more of them; but a black hole must not collect them.
@@ -98,6 +113,9 @@ pub(super) struct Origin {
 
 /// HEADs in flight for every fetch in flight.
 const HEADS_PER_FETCH: usize = 4;
+
+/// What a request that has nothing older waits for an origin that failed again and again.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a fetch is joined anew that ended because everybody before had left.
 const JOINS: usize = 3;
@@ -112,16 +130,24 @@ impl Origins {
         let origin = |spec: OriginSpec| {
             let (slots, heads) =
                 (Arc::new(Semaphore::new(each)), Arc::new(Semaphore::new(each * HEADS_PER_FETCH)));
-            let store = spec.store.store;
-            (spec.name, Origin { store, slots, heads, trouble: Trouble::default() })
+            let OwnBounds { source_ttl, fetch_timeout, max_source_bytes } = spec.own;
+            let origin = Origin {
+                store: spec.store.store,
+                source_ttl: source_ttl.unwrap_or(policy.source_ttl),
+                fetch_timeout: fetch_timeout.unwrap_or(policy.fetch_timeout),
+                max_source_bytes: max_source_bytes.unwrap_or(policy.max_source_bytes).get(),
+                slots,
+                heads,
+                trouble: Trouble::default(),
+            };
+            (spec.name, origin)
         };
         let memory_kib =
             u32::try_from(policy.source_memory.get() / 1024).unwrap_or(u32::MAX).max(1);
         let core = Core {
             origins: specs.into_iter().map(origin).collect(),
-            policy,
             runtime,
-            fresh: Freshness::new(policy.source_ttl, policy.negative_ttl),
+            fresh: Freshness::new(policy.negative_ttl),
             heads: Flights::new(),
             gets: Flights::new(),
             slots: Arc::new(Semaphore::new(total)),
@@ -154,7 +180,7 @@ impl Origins {
         let core = &self.core;
         let origin = core.origin(&id.origin)?;
         let now = Instant::now();
-        let (found, stale) = match core.fresh.look(id, v, now) {
+        let (found, stale) = match core.fresh.look(id, origin.source_ttl, v, now) {
             Look::Fresh(found) => (found, false),
             Look::Ahead(found, flight) => {
                 core.metrics.refreshes.inc();
@@ -164,15 +190,27 @@ impl Origins {
             }
             Look::Ask(flight, older) => {
                 let older = older.filter(|found| *found != Found::Gone);
-                if let Some(older) = older.clone().filter(|_| origin.trouble.lasts(now)) {
-                    drop(core.join_head(id, &flight));
-                    core.metrics.stale.inc();
-                    return older.version(true);
-                }
                 let deadline = Instant::from_std(deadline);
                 let left = deadline.saturating_duration_since(now);
-                let until = if older.is_some() { now + left / 2 } else { deadline };
-                match (core.ask(id, &flight, until).await, older) {
+                let gate = origin.trouble.gate(older.is_some(), now);
+                let until = match (&gate, &older) {
+                    (Gate::Shut(_), _) => now,
+                    // Nobody waits for the probe who has something to answer with.
+                    (Gate::Probe(_), Some(_)) => {
+                        drop(core.join_head(id, &flight));
+                        now
+                    }
+                    (Gate::Probe(_), None) => now + left.min(PROBE_PATIENCE),
+                    (Gate::Open, Some(_)) => now + left / 2,
+                    (Gate::Open, None) => deadline,
+                };
+                let left_waiting = gate == Gate::Open;
+                let asked = match gate {
+                    Gate::Shut(last) => Err(core.count(last)),
+                    Gate::Probe(last) if older.is_some() => Err(last),
+                    Gate::Probe(_) | Gate::Open => core.ask(id, &flight, until).await,
+                };
+                match (asked, older) {
                     (Ok(found), _) => {
                         if let Some(v) = v {
                             core.fresh.saw(id, &found, v);
@@ -180,7 +218,10 @@ impl Origins {
                         (found, false)
                     }
                     (Err(error), Some(older)) if error.is_passing() => {
-                        origin.trouble.begins(Instant::now());
+                        if left_waiting && error == OriginError::TimedOut {
+                            // Its HEAD may go on for long; the next ones need not.
+                            origin.trouble.failed(error, now, Instant::now());
+                        }
                         core.metrics.stale.inc();
                         (older, true)
                     }
@@ -205,16 +246,18 @@ impl Origins {
         deadline: std::time::Instant,
     ) -> Result<Original, OriginError> {
         let core = &self.core;
-        core.origin(&id.origin)?;
+        let origin = core.origin(&id.origin)?;
         let deadline = Instant::from_std(deadline);
-        let limit = core.policy.max_source_bytes.get();
+        let limit = origin.max_source_bytes;
         if expected.bytes > limit {
             return Err(core.count(OriginError::TooLarge { bytes: expected.bytes, limit }));
         }
+        if let Gate::Shut(last) = origin.trouble.gate(false, Instant::now()) {
+            return Err(core.count(last));
+        }
         let flight = format!("{}\n{id}", expected.version);
         for _ in 0..JOINS {
-            let left =
-                deadline.saturating_duration_since(Instant::now()).min(core.policy.fetch_timeout);
+            let left = deadline.saturating_duration_since(Instant::now()).min(origin.fetch_timeout);
             let read = Read { id: id.clone(), expected: expected.clone(), queue: left / 4 };
             let own = Arc::clone(core);
             let joined = core.gets.join(&core.runtime, &flight, move |abandoned| async move {
@@ -235,6 +278,16 @@ impl Origins {
     /// Forgets what is known of an original: the next request asks the origin.
     pub fn forget(&self, id: &SourceId) {
         self.core.fresh.forget(id, Instant::now());
+    }
+
+    /// [`Origins::forget`] for every original that `matches`.
+    pub fn forget_matching(&self, matches: impl Fn(&SourceId) -> bool) {
+        self.core.fresh.forget_matching(matches, Instant::now());
+    }
+
+    /// The names of the origins, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &OriginName> {
+        self.core.origins.keys()
     }
 }
 

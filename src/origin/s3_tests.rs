@@ -36,7 +36,11 @@ impl Scene {
         let wire = S3Wire::start(folder.path()).unwrap();
         wire.make_bucket(BUCKET).unwrap();
         let store = open_with(&wire, &wire.store_options(), policy.fetch_timeout);
-        let specs = vec![OriginSpec { name: OriginName::default_origin(), store }];
+        let specs = vec![OriginSpec {
+            name: OriginName::default_origin(),
+            store,
+            own: OwnBounds::default(),
+        }];
         Self { wire, origins: Origins::new(specs, policy, Handle::current()), _folder: folder }
     }
 
@@ -177,7 +181,8 @@ async fn a_wrong_secret_is_refused_by_the_server_and_not_repeated_in_the_error()
     let mut options = scene.wire.store_options();
     options.push(("aws_secret_access_key".to_owned(), "wrong-secret".to_owned()));
     let store = open_with(&scene.wire, &options, Duration::from_secs(2));
-    let specs = vec![OriginSpec { name: OriginName::default_origin(), store }];
+    let specs =
+        vec![OriginSpec { name: OriginName::default_origin(), store, own: OwnBounds::default() }];
     let origins = Origins::new(specs, policy(), Handle::current());
     let error = origins.version(&id("cat.jpg"), None, soon()).await.unwrap_err();
     assert_eq!(error, OriginError::Forbidden);

@@ -53,6 +53,10 @@ impl Scripted {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
+    fn script(&self) -> Script {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn heads(&self) -> usize {
         self.heads.load(Ordering::SeqCst)
     }
@@ -144,7 +148,12 @@ impl ObjectStore for Scripted {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        let no_etag = self.script().no_etag;
+        let told = move |meta: ObjectMeta| ObjectMeta {
+            e_tag: meta.e_tag.clone().filter(|_| !no_etag),
+            ..meta
+        };
+        self.inner.list(prefix).map(move |meta| meta.map(told)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -1,11 +1,11 @@
-//! Store URLs: `file:///folder`, `s3://bucket/prefix`, `memory:///`. Opening one makes the client
-//! and checks what can be checked without the network. Never takes credentials in a URL and never
-//! repeats one in a message.
+//! Store URLs: a folder, a bucket of one of three clouds, a web server's folder, memory. Opening one
+//! makes the client and checks what can be checked without the network. Never takes credentials in
+//! a URL and never repeats one in a message.
 
-use super::connect::{Connector, is_true};
+use super::clouds;
+use super::connect::{Reach, is_true};
 use super::local::{Links, ReadOnlyFolder};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::ClientConfigKey;
+use super::remote::{BadBase, RemoteOrigin};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -31,6 +31,12 @@ pub enum StoreKind {
     File,
     /// S3 or something that speaks its protocol.
     S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+    /// A web server, for originals only.
+    Web,
     /// This process.
     Memory,
 }
@@ -39,7 +45,7 @@ impl StoreKind {
     /// Whether objects carry Content-Type, Cache-Control and user metadata.
     #[must_use]
     pub const fn has_metadata(self) -> bool {
-        matches!(self, Self::S3 | Self::Memory)
+        matches!(self, Self::S3 | Self::Gcs | Self::Azure | Self::Memory)
     }
 }
 
@@ -71,7 +77,7 @@ impl StoreTimeouts {
     }
 
     /// At most two more attempts, none of them begun after half the time.
-    fn retry(self) -> RetryConfig {
+    pub(super) fn retry(self) -> RetryConfig {
         RetryConfig {
             max_retries: 2,
             retry_timeout: self.total / 2,
@@ -88,18 +94,30 @@ impl StoreTimeouts {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreUrlError {
     /// Not a URL of a store.
-    #[error("{url:?} is no store URL: {why} (file:///folder, s3://bucket/prefix or memory:///)")]
+    #[error(
+        "{url:?} is no store URL: {why} (file:///folder, s3://bucket/prefix, gs://bucket/prefix, \
+         az://container/prefix, https://host/base or memory:///)"
+    )]
     Malformed {
         /// The URL, without what could be a password.
         url: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A kind of store that is not built.
-    #[error("{scheme}:// stores are not supported in this version")]
-    NotSupported {
-        /// The scheme.
-        scheme: String,
+    /// A web server where variants were to be kept.
+    #[error("{url} can only be read; variants need a folder or a bucket")]
+    ReadOnly {
+        /// The store.
+        url: String,
+    },
+    /// A web server at an address that is not public.
+    #[error(
+        "{url} is at an address that is not public; the option ALLOW_PRIVATE of this origin \
+         allows that"
+    )]
+    PrivateAddress {
+        /// The store.
+        url: String,
     },
     /// A folder that cannot be used.
     #[error("the folder {} cannot be {wish}: {source}", path.display())]
@@ -120,10 +138,15 @@ pub enum StoreUrlError {
         name: String,
     },
     /// An endpoint without TLS that nobody allowed.
-    #[error("the endpoint of {url} is plain http; set aws_allow_http=true to allow that")]
+    #[error(
+        "the endpoint of {url} is plain http; the option ALLOW_HTTP of this store{} allows that",
+        or_switch(switch)
+    )]
     PlainHttp {
         /// The store.
         url: String,
+        /// The cloud's own variable that allows it too; may be empty.
+        switch: &'static str,
     },
     /// Settings that do not go together.
     #[error("{url} cannot be opened: {why}")]
@@ -135,12 +158,17 @@ pub enum StoreUrlError {
     },
 }
 
+fn or_switch(switch: &str) -> String {
+    if switch.is_empty() { String::new() } else { format!(", or {switch}=true,") }
+}
+
 /// Opens the store of a URL.
 ///
-/// `options` are all its settings, later ones over earlier ones: for `s3` the names object_store
-/// knows (`aws_access_key_id`, `aws_endpoint`, `aws_region`, `skip_signature`, …), for `file`
-/// originals `follow_symlinks`. The environment is not looked at: `config` has read it. No request
-/// is made. A folder for variants is created if missing and tried by writing to it.
+/// `options` are all its settings, later ones over earlier ones: for `s3`, `gs` and `az` the names
+/// object_store knows (`aws_access_key_id`, `google_base_url`, `azure_storage_account_name`, …),
+/// for `https` and `http` `allow_http` and `allow_private`, for `file` originals
+/// `follow_symlinks`. The environment is not looked at: `config` has read it. No request is made.
+/// A folder for variants is created if missing and tried by writing to it.
 ///
 /// # Errors
 /// [`StoreUrlError`], whose text names the URL and never a secret.
@@ -155,18 +183,22 @@ pub fn open(
         "file" => open_folder(&place, options, role),
         "memory" => {
             place.no_options(options)?;
-            let store = prefixed(InMemory::new(), &place.key_prefix()?);
-            Ok(OpenStore { store, kind: StoreKind::Memory, display: place.display })
+            let store = place.prefixed(InMemory::new())?;
+            Ok(place.opened(store, StoreKind::Memory))
         }
-        "s3" => open_s3(&place, options, timeouts),
-        scheme => Err(StoreUrlError::NotSupported { scheme: scheme.to_owned() }),
+        "s3" => Ok(place.opened(clouds::s3(&place, options, timeouts)?, StoreKind::S3)),
+        "gs" => Ok(place.opened(clouds::gcs(&place, options, timeouts)?, StoreKind::Gcs)),
+        "az" => Ok(place.opened(clouds::azure(&place, options, timeouts)?, StoreKind::Azure)),
+        // `Place::parse` lets no other scheme through.
+        _ => open_web(&place, options, timeouts, role),
     }
 }
 
 /// A store URL taken apart.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     scheme: &'a str,
-    host: &'a str,
+    /// Bucket, container, or host with its port.
+    pub(super) host: &'a str,
     /// Percent-decoded, with its leading slash.
     path: String,
     display: String,
@@ -177,9 +209,6 @@ impl<'a> Place<'a> {
         let url = url.trim();
         let fail = |why| StoreUrlError::Malformed { url: redact(url), why };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| fail("it has no scheme"))?;
-        if matches!(scheme, "gs" | "az" | "http" | "https") {
-            return Err(StoreUrlError::NotSupported { scheme: scheme.to_owned() });
-        }
         if rest.contains(['?', '#']) && scheme != "file" {
             return Err(fail("it has a query or a fragment"));
         }
@@ -194,10 +223,11 @@ impl<'a> Place<'a> {
             "memory" if !host.is_empty() => {
                 return Err(fail("memory needs three slashes: memory:///"));
             }
-            "s3" if host.is_empty() || host.contains(':') => {
+            "s3" | "gs" | "az" if host.is_empty() || host.contains(':') => {
                 return Err(fail("the bucket is missing or no name"));
             }
-            "file" | "memory" | "s3" => {}
+            "http" | "https" if host.is_empty() => return Err(fail("the host is missing")),
+            "file" | "memory" | "s3" | "gs" | "az" | "http" | "https" => {}
             _ => return Err(fail("its scheme is unknown")),
         }
         let path = percent_encoding::percent_decode_str(path);
@@ -212,11 +242,27 @@ impl<'a> Place<'a> {
         })
     }
 
+    pub(super) fn display(&self) -> String {
+        self.display.clone()
+    }
+
+    /// The store behind the prefix.
+    pub(super) fn prefixed(
+        &self,
+        store: impl ObjectStore,
+    ) -> Result<Arc<dyn ObjectStore>, StoreUrlError> {
+        Ok(prefixed(store, &self.key_prefix()?))
+    }
+
+    fn opened(&self, store: Arc<dyn ObjectStore>, kind: StoreKind) -> OpenStore {
+        OpenStore { store, kind, display: self.display() }
+    }
+
     fn no_options(&self, options: &[(String, String)]) -> Result<(), StoreUrlError> {
         options.first().map_or(Ok(()), |(name, _)| Err(self.unknown(name)))
     }
 
-    fn unknown(&self, name: &str) -> StoreUrlError {
+    pub(super) fn unknown(&self, name: &str) -> StoreUrlError {
         StoreUrlError::UnknownOption { url: self.display.clone(), name: name.to_owned() }
     }
 }
@@ -274,7 +320,7 @@ fn open_folder(
             Arc::new(store)
         }
     };
-    Ok(OpenStore { store, kind: StoreKind::File, display: place.display.clone() })
+    Ok(place.opened(store, StoreKind::File))
 }
 
 /// Writes and deletes a file, because permissions, quotas and read-only mounts all show there.
@@ -284,35 +330,33 @@ fn try_to_write(folder: &FilePath) -> std::io::Result<()> {
     std::fs::remove_file(&file)
 }
 
-fn open_s3(
+fn open_web(
     place: &Place<'_>,
     options: &[(String, String)],
     timeouts: StoreTimeouts,
+    role: Role,
 ) -> Result<OpenStore, StoreUrlError> {
-    let url = || place.display.clone();
-    let mut builder = AmazonS3Builder::new();
+    let url = || place.display();
+    if role == Role::Variants {
+        return Err(StoreUrlError::ReadOnly { url: url() });
+    }
+    let mut reach = Reach { plain_http: false, private: false };
     for (name, value) in options {
-        let key = name.to_ascii_lowercase().parse().map_err(|_| place.unknown(name))?;
-        builder = builder.with_config(key, value);
+        match name.to_ascii_lowercase().as_str() {
+            "allow_http" => reach.plain_http = is_true(value),
+            "allow_private" => reach.private = is_true(value),
+            _ => return Err(place.unknown(name)),
+        }
     }
-    let said = |key| builder.get_config_value(&key).unwrap_or_default();
-    let endpoint = Some(said(AmazonS3ConfigKey::S3Endpoint)).filter(|e| !e.is_empty());
-    let endpoint = endpoint.unwrap_or_else(|| said(AmazonS3ConfigKey::Endpoint));
-    let allowed = is_true(&said(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)));
-    if endpoint.starts_with("http://") && !allowed {
-        return Err(StoreUrlError::PlainHttp { url: url() });
+    if place.scheme == "http" && !reach.plain_http {
+        return Err(StoreUrlError::PlainHttp { url: url(), switch: "" });
     }
-    let store = builder
-        .with_bucket_name(place.host)
-        .with_retry(timeouts.retry())
-        .with_http_connector(Connector::new(timeouts))
-        .build()
-        .map_err(|e| StoreUrlError::Settings { url: url(), why: e.to_string() })?;
-    Ok(OpenStore {
-        store: prefixed(store, &place.key_prefix()?),
-        kind: StoreKind::S3,
-        display: url(),
-    })
+    let opened = RemoteOrigin::new(place.scheme, place.host, &place.path, reach, timeouts);
+    let store = opened.map_err(|bad| match bad {
+        BadBase::PrivateAddress => StoreUrlError::PrivateAddress { url: url() },
+        BadBase::Malformed => StoreUrlError::Malformed { url: url(), why: "its host is no host" },
+    })?;
+    Ok(place.opened(Arc::new(store), StoreKind::Web))
 }
 
 #[cfg(test)]

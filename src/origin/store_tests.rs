@@ -46,10 +46,29 @@ fn a_url_that_is_no_store_is_refused_with_the_forms_that_are() {
 }
 
 #[test]
-fn stores_of_later_versions_are_named_as_such() {
-    for url in ["gs://bucket", "az://container/x", "https://example.com/base"] {
-        assert!(complaint(url).contains("not supported in this version"), "{url}");
+fn a_web_server_is_read_over_tls_at_a_public_address_unless_told_otherwise() {
+    let text = complaint("http://example.com/base");
+    assert!(text.contains("ALLOW_HTTP") && !text.contains("or ="), "{text}");
+    let opened = |url: &str, options: &[(&str, &str)], role| {
+        open(url, &pairs(options), timeouts(), role).map(|store| store.store.to_string())
+    };
+    let read = Role::Originals;
+    assert_eq!(
+        opened("https://example.com:8443/a%20b/", &[], read).unwrap(),
+        "https://example.com:8443/a%20b"
+    );
+    assert!(opened("http://example.com/base", &[("allow_http", "1")], read).is_ok());
+    for host in ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:10.0.0.1]"] {
+        let url = format!("https://{host}/base");
+        let refused = opened(&url, &[], read);
+        assert!(matches!(refused, Err(StoreUrlError::PrivateAddress { .. })), "{url}");
+        assert!(opened(&url, &[("allow_private", "true")], read).is_ok(), "{url}");
     }
+    assert!(matches!(
+        opened("https://example.com", &[], Role::Variants),
+        Err(StoreUrlError::ReadOnly { .. })
+    ));
+    assert!(complaint("https://").contains("host is missing"));
 }
 
 #[test]
