@@ -9,9 +9,11 @@
 //! is taken last: nothing is reserved for work that is not about to run. Giants wait for each
 //! other *before* they take a slot, at most half of which they ever hold, so small work never
 //! stands behind a row of giants. A giant that has its slot and waits for memory is not
-//! overtaken for ever either: later work queues behind it.
+//! overtaken for ever either: later work queues behind it. Background work (`background`) takes
+//! only what nobody waits for.
 
 use super::CpuSettings;
+use super::background::{Background, Notice, WantsMemory};
 use super::metrics::CpuMetrics;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -55,10 +57,10 @@ const UNIT: u64 = 1 << 10;
 
 /// The three bounds. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Admission(Arc<Shared>);
+pub struct Admission(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     slots: Arc<Semaphore>,
     giants: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -66,11 +68,12 @@ struct Shared {
     budget: u64,
     max_queue: usize,
     giant_pixels: u64,
-    waiting: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
     /// Moving average of job times, nanoseconds, at least 1.
     job_time: AtomicU64,
     jitter: AtomicU64,
-    metrics: CpuMetrics,
+    pub(super) background: Background,
+    pub(super) metrics: CpuMetrics,
 }
 
 impl Admission {
@@ -93,6 +96,10 @@ impl Admission {
             waiting: AtomicUsize::new(0),
             job_time: AtomicU64::new(nanos(settings.expected_job)),
             jitter: AtomicU64::new(RandomState::new().hash_one("jitter")),
+            background: Background::new(
+                settings.background_slots.clamp(1, slots),
+                settings.batches,
+            ),
             metrics,
         }))
     }
@@ -105,29 +112,28 @@ impl Admission {
     /// [`Refused`].
     pub async fn admit(&self, cost: Cost, deadline: Instant) -> Result<Ticket, Refused> {
         let shared = &self.0;
-        let Some(memory) = shared.units(cost.bytes) else {
-            shared.metrics.too_costly.inc();
-            return Err(Refused::TooCostly { bytes: cost.bytes, budget: shared.budget });
-        };
+        let memory = shared.units(cost.bytes)?;
         let now = Instant::now();
         if now >= deadline {
-            return Err(self.expired());
+            return Err(shared.expired());
         }
-        let giant = cost.bytes > shared.budget / 4 || cost.pixels > shared.giant_pixels;
+        let giant = shared.is_giant(cost);
         if let Some(permits) = shared.take(giant, memory) {
-            return Ok(self.ticket(permits, memory));
+            return Ok(shared.ticket(permits, memory));
         }
         let limit = shared.queue_limit(deadline - now);
         let Some(place) = Place::take(shared, limit) else {
             shared.metrics.busy.inc();
+            // What was tried for a moment may have been missed by whoever looked just then.
+            shared.background.look_again();
             return Err(Refused::Busy { retry_after_seconds: shared.retry_after() });
         };
         let waited = tokio::time::timeout_at(deadline.into(), shared.wait_for(giant, memory)).await;
         drop(place);
         match waited {
             // A turn that comes in the last moment is not work that can finish.
-            Ok(Some(permits)) if Instant::now() < deadline => Ok(self.ticket(permits, memory)),
-            _ => Err(self.expired()),
+            Ok(Some(permits)) if Instant::now() < deadline => Ok(shared.ticket(permits, memory)),
+            _ => Err(shared.expired()),
         }
     }
 
@@ -137,35 +143,82 @@ impl Admission {
         Duration::from_nanos(self.0.job_time.load(Ordering::Relaxed))
     }
 
+    /// Bytes that all renders together may take.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.0.budget
+    }
+
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
     }
-
-    fn expired(&self) -> Refused {
-        self.0.metrics.expired.inc();
-        Refused::Expired
-    }
-
-    fn ticket(&self, permits: Permits, memory: u32) -> Ticket {
-        let bytes = i64::from(memory) * UNIT.cast_signed();
-        let metrics = &self.0.metrics;
-        metrics.slots_in_use.inc();
-        metrics.memory_reserved.inc_by(bytes);
-        metrics.balance();
-        Ticket { shared: Arc::clone(&self.0), bytes, begun: None, _permits: permits }
-    }
 }
 
 impl Shared {
-    /// Bytes in units of memory, rounded up; `None` if there is not that much at all.
-    fn units(&self, bytes: u64) -> Option<u32> {
+    /// Bytes in units of memory, rounded up.
+    ///
+    /// # Errors
+    /// [`Refused::TooCostly`] if there is not that much at all.
+    pub(super) fn units(&self, bytes: u64) -> Result<u32, Refused> {
         let units = bytes.div_ceil(UNIT);
-        if units > self.budget / UNIT {
-            return None;
+        match u32::try_from(units) {
+            Ok(fits) if units <= self.budget / UNIT => Ok(fits),
+            _ => {
+                self.metrics.too_costly.inc();
+                Err(Refused::TooCostly { bytes, budget: self.budget })
+            }
         }
-        u32::try_from(units).ok()
+    }
+
+    pub(super) fn is_giant(&self, cost: Cost) -> bool {
+        cost.bytes > self.budget / 4 || cost.pixels > self.giant_pixels
+    }
+
+    pub(super) fn expired(&self) -> Refused {
+        self.metrics.expired.inc();
+        Refused::Expired
+    }
+
+    fn ticket(self: &Arc<Self>, permits: Permits, memory: u32) -> Ticket {
+        let bytes = bytes_of(memory);
+        let metrics = &self.metrics;
+        metrics.slots_in_use.inc();
+        metrics.memory_reserved.inc_by(bytes);
+        Ticket {
+            shared: Arc::clone(self),
+            bytes,
+            begun: None,
+            background: false,
+            _permits: permits,
+            _notice: Notice(Arc::clone(self)),
+        }
+    }
+
+    /// A slot for a while, without memory: background work has that apart. `None` unless it is
+    /// free.
+    pub(super) fn take_slot(self: &Arc<Self>, giant: bool) -> Option<Ticket> {
+        let place = self.background.place()?;
+        let mut permits = self.take(giant, 0)?;
+        permits.background = Some(place);
+        self.metrics.background_slots_in_use.inc();
+        let mut ticket = self.ticket(permits, 0);
+        ticket.background = true;
+        Some(ticket)
+    }
+
+    /// A ticket that holds nothing: for work whose slot is held by somebody who waits for it.
+    pub(super) fn no_slot(self: &Arc<Self>) -> Ticket {
+        self.metrics.background_slots_in_use.inc();
+        let mut ticket = self.ticket(Permits::default(), 0);
+        ticket.background = true;
+        ticket
+    }
+
+    /// Memory alone, if it is free.
+    pub(super) fn take_memory(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.memory).try_acquire_many_owned(units).ok()
     }
 
     /// Everything at once, if nobody would have to be waited for. Semaphores hand what comes
@@ -174,8 +227,8 @@ impl Shared {
         let giant =
             if giant { Some(Arc::clone(&self.giants).try_acquire_owned().ok()?) } else { None };
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        let memory = Arc::clone(&self.memory).try_acquire_many_owned(memory).ok()?;
-        Some(Permits { _giant: giant, _slot: slot, _memory: memory })
+        let memory = self.take_memory(memory)?;
+        Some(Permits { giant, slot: Some(slot), memory: Some(memory), background: None })
     }
 
     /// The same, waiting. `None` would mean a closed semaphore; ours are never closed.
@@ -183,8 +236,13 @@ impl Shared {
         let giant =
             if giant { Some(Arc::clone(&self.giants).acquire_owned().await.ok()?) } else { None };
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        let memory = Arc::clone(&self.memory).acquire_many_owned(memory).await.ok()?;
-        Some(Permits { _giant: giant, _slot: slot, _memory: memory })
+        let memory = if let Some(memory) = self.take_memory(memory) {
+            memory
+        } else {
+            let _told = WantsMemory::tell(&self.background);
+            Arc::clone(&self.memory).acquire_many_owned(memory).await.ok()?
+        };
+        Some(Permits { giant, slot: Some(slot), memory: Some(memory), background: None })
     }
 
     /// How many may wait: what the slots get through in a quarter of the time left. One always
@@ -227,11 +285,18 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
-#[derive(Debug)]
+/// Units of memory in bytes.
+pub(super) fn bytes_of(units: u32) -> i64 {
+    i64::from(units) * UNIT.cast_signed()
+}
+
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "they are held, and given back when dropped")]
 struct Permits {
-    _giant: Option<OwnedSemaphorePermit>,
-    _slot: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
+    giant: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
+    background: Option<OwnedSemaphorePermit>,
 }
 
 /// A place in the queue, given back when dropped.
@@ -243,7 +308,6 @@ impl<'a> Place<'a> {
         let order = Ordering::Relaxed;
         shared.waiting.fetch_update(order, order, one_more).ok()?;
         shared.metrics.queue_depth.inc();
-        shared.metrics.balance();
         Some(Self(shared))
     }
 }
@@ -252,7 +316,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.queue_depth.dec();
-        self.0.metrics.balance();
+        self.0.background.look_again();
     }
 }
 
@@ -264,8 +328,10 @@ pub struct Ticket {
     shared: Arc<Shared>,
     bytes: i64,
     begun: Option<Instant>,
-    // Dropped after the gauges were set back, which is when a waiter gets them.
+    background: bool,
+    // Dropped after the gauges were set back, which is when a waiter gets them, and in this order.
     _permits: Permits,
+    _notice: Notice,
 }
 
 impl Ticket {
@@ -277,12 +343,15 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(begun) = self.begun {
+        // Background work is not what a request in the queue waits behind.
+        if let Some(begun) = self.begun.filter(|_| !self.background) {
             self.shared.measure(begun.elapsed());
         }
         let metrics = &self.shared.metrics;
+        if self.background {
+            metrics.background_slots_in_use.dec();
+        }
         metrics.slots_in_use.dec();
         metrics.memory_reserved.dec_by(self.bytes);
-        metrics.balance();
     }
 }

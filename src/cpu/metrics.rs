@@ -3,7 +3,6 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use std::sync::atomic::AtomicU64;
 
 /// Gauges and counters of rendering. All start at 0.
 #[derive(Debug, Clone, Default)]
@@ -12,10 +11,12 @@ pub struct CpuMetrics {
     pub slots: Gauge,
     /// Tickets given out.
     pub slots_in_use: Gauge,
+    /// Those of them that background work holds.
+    pub background_slots_in_use: Gauge,
+    /// Pieces of background work that wait for a slot.
+    pub background_waiting: Gauge,
     /// Renders waiting for a ticket.
     pub queue_depth: Gauge,
-    /// Running and waiting renders per slot; above 1 there is a backlog.
-    pub utilization: Gauge<f64, AtomicU64>,
     /// Bytes renders may take together.
     pub memory_budget: Gauge,
     /// Bytes reserved by tickets given out.
@@ -35,10 +36,14 @@ pub struct CpuMetrics {
 }
 
 impl CpuMetrics {
-    /// Brings the ratio up to date after one of its parts changed.
+    /// Running and waiting renders per slot, background work left out; above 1 there is a backlog.
+    /// Reckoned when it is asked for: kept beside its parts it would be wrong for as long as
+    /// nothing changes, once two of them had changed at the same moment.
+    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of slots are small")]
-    pub(super) fn balance(&self) {
-        let load = self.slots_in_use.get() + self.queue_depth.get();
-        self.utilization.set(load as f64 / self.slots.get().max(1) as f64);
+    pub fn utilization(&self) -> f64 {
+        let running = self.slots_in_use.get() - self.background_slots_in_use.get();
+        let load = (running + self.queue_depth.get()).max(0);
+        load as f64 / self.slots.get().max(1) as f64
     }
 }

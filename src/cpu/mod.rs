@@ -3,12 +3,14 @@
 //! when its caller loses patience. Never does I/O and knows nothing of images.
 
 mod admission;
+mod background;
 mod metrics;
 mod pool;
 #[cfg(test)]
 mod tests;
 
 pub use admission::{Admission, Cost, Refused, Ticket};
+pub use background::{BatchPlace, Reservation};
 pub use metrics::CpuMetrics;
 pub use pool::{JobLost, Pool, PoolError};
 
@@ -19,6 +21,10 @@ use std::time::{Duration, Instant};
 pub struct CpuSettings {
     /// Renders that run at a time, and threads of the pool; at least 1.
     pub slots: usize,
+    /// How many of them background work may hold; at least 1, at most all.
+    pub background_slots: usize,
+    /// Batches under way at a time, each of which holds an original; at least 1.
+    pub batches: usize,
     /// Renders that wait, at most, however fast the others are.
     pub max_queue: usize,
     /// Bytes all renders together may take.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 
-const MIB: u64 = 1 << 20;
-const SMALL: Cost = Cost { bytes: MIB, pixels: 10_000 };
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const SMALL: Cost = Cost { bytes: MIB, pixels: 10_000 };
 
-fn cpu(slots: usize, max_queue: usize) -> (Arc<Cpu>, CpuMetrics) {
+pub(super) fn cpu(slots: usize, max_queue: usize) -> (Arc<Cpu>, CpuMetrics) {
     let metrics = CpuMetrics::default();
     let settings = CpuSettings {
         slots,
+        background_slots: (slots / 2).max(1),
+        batches: 8,
         max_queue,
         memory_bytes: 100 * MIB,
         giant_pixels: 20_000_000,
@@ -22,11 +24,11 @@ fn cpu(slots: usize, max_queue: usize) -> (Arc<Cpu>, CpuMetrics) {
     (Arc::new(Cpu::new(&settings, metrics.clone()).unwrap()), metrics)
 }
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-async fn until(mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -35,11 +37,11 @@ async fn until(mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it never came about");
 }
 
-fn all_free(metrics: &CpuMetrics) -> bool {
+pub(super) fn all_free(metrics: &CpuMetrics) -> bool {
     metrics.slots_in_use.get() == 0
         && metrics.queue_depth.get() == 0
         && metrics.memory_reserved.get() == 0
-        && metrics.utilization.get() == 0.0
+        && metrics.utilization() == 0.0
 }
 
 #[tokio::test]
@@ -55,7 +57,7 @@ async fn one_more_than_running_and_waiting_is_refused_at_once() {
         .collect();
     until(|| cpu.admission().waiting() == 3).await;
     assert_eq!((metrics.slots_in_use.get(), metrics.queue_depth.get()), (2, 3));
-    assert!((metrics.utilization.get() - 2.5).abs() < 1e-9);
+    assert!((metrics.utilization() - 2.5).abs() < 1e-9);
 
     let begun = Instant::now();
     let mut seconds = HashSet::new();
@@ -84,6 +86,8 @@ async fn no_more_wait_than_fit_a_quarter_of_the_time_left() {
     let slow = Duration::from_secs(1);
     let settings = CpuSettings {
         slots: 1,
+        background_slots: 1,
+        batches: 8,
         max_queue: 1_000,
         memory_bytes: 100 * MIB,
         giant_pixels: 1,
@@ -253,6 +257,8 @@ async fn a_job_whose_caller_left_is_not_begun_and_a_running_one_keeps_its_ticket
     let pool = Arc::new(Pool::new(1, metrics.clone()).unwrap());
     let settings = CpuSettings {
         slots: 2,
+        background_slots: 1,
+        batches: 8,
         max_queue: 0,
         memory_bytes: 100 * MIB,
         giant_pixels: u64::MAX,

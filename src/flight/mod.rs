@@ -24,31 +24,34 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// The flights under way, by key. Clones share them.
-pub struct Flights<T> {
-    map: Arc<Mutex<HashMap<String, Arc<Flight<T>>>>>,
+/// The flights under way, by key, each with what it is about. Clones share them.
+pub struct Flights<T, A = ()> {
+    map: Arc<Map<T, A>>,
 }
 
-impl<T> Clone for Flights<T> {
+type Map<T, A> = Mutex<HashMap<String, Arc<Flight<T, A>>>>;
+
+impl<T, A> Clone for Flights<T, A> {
     fn clone(&self) -> Self {
         Self { map: Arc::clone(&self.map) }
     }
 }
 
-impl<T> Default for Flights<T> {
+impl<T, A> Default for Flights<T, A> {
     fn default() -> Self {
         Self { map: Arc::default() }
     }
 }
 
-impl<T> fmt::Debug for Flights<T> {
+impl<T, A> fmt::Debug for Flights<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flights").field("under_way", &self.len()).finish()
     }
 }
 
 /// One piece of work: who waits for it, and what came of it.
-struct Flight<T> {
+struct Flight<T, A> {
+    about: A,
     presence: Arc<Presence>,
     /// `None` until the flight has landed.
     outcome: watch::Sender<Option<Result<T, FlightLost>>>,
@@ -68,7 +71,7 @@ pub enum Role {
     Followed,
 }
 
-impl<T> Flights<T> {
+impl<T, A> Flights<T, A> {
     /// No flights yet.
     #[must_use]
     pub fn new() -> Self {
@@ -87,13 +90,34 @@ impl<T> Flights<T> {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight<T>>>> {
+    /// How many are under way that are about what `matches` says. Looks at every one of them.
+    #[must_use]
+    pub fn count(&self, matches: impl Fn(&A) -> bool) -> usize {
+        self.lock().values().filter(|flight| matches(&flight.about)).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight<T, A>>>> {
         // Nothing of a caller's runs under this lock, so a poisoned map is still a whole one.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
+    /// [`Flights::join_about`] for flights that are about nothing but their key.
+    pub fn join<F, Fut>(&self, runtime: &tokio::runtime::Handle, key: &str, start: F) -> Joined<T>
+    where
+        F: FnOnce(Abandoned) -> Fut,
+        Fut: Future<Output = T> + Send + 'static,
+    {
+        self.join_about(runtime, key, (), start)
+    }
+}
+
+impl<T, A> Flights<T, A>
+where
+    T: Clone + Send + Sync + 'static,
+    A: Send + Sync + 'static,
+{
     /// Joins the flight of `key`, or starts one on `runtime` with the future that
     /// `start(Abandoned)` returns. The future runs detached from its callers. Until it calls
     /// [`Abandoned::commit`] it is dropped once nobody waits any more; whoever asks after that
@@ -101,8 +125,15 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// dropped). Never blocks; allocates a copy of the key and the flight when it leads.
     ///
     /// `start` is called, by the leader only, before this returns. If `start` itself panics, the
-    /// panic goes to its caller and followers get [`FlightLost`].
-    pub fn join<F, Fut>(&self, runtime: &tokio::runtime::Handle, key: &str, start: F) -> Joined<T>
+    /// panic goes to its caller and followers get [`FlightLost`]. `about` is what
+    /// [`Flights::count`] sees of it.
+    pub fn join_about<F, Fut>(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        key: &str,
+        about: A,
+        start: F,
+    ) -> Joined<T, A>
     where
         F: FnOnce(Abandoned) -> Fut,
         Fut: Future<Output = T> + Send + 'static,
@@ -116,6 +147,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             }
             // None there, or one that is closed and about to leave the map: it is replaced.
             let flight = Arc::new(Flight {
+                about,
                 presence: Arc::new(Presence::with_one()),
                 outcome: watch::Sender::new(None),
             });
@@ -137,7 +169,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 
     /// Takes `flight` out of the map, unless another has taken its place.
-    fn forget(&self, key: &str, flight: &Arc<Flight<T>>) {
+    fn forget(&self, key: &str, flight: &Arc<Flight<T, A>>) {
         let mut map = self.lock();
         if map.get(key).is_some_and(|found| Arc::ptr_eq(found, flight)) {
             map.remove(key);
@@ -167,13 +199,13 @@ async fn fly<T>(
 }
 
 /// Lands its flight when dropped, at the latest.
-struct Landing<T: Clone + Send + Sync + 'static> {
-    flights: Flights<T>,
+struct Landing<T: Clone + Send + Sync + 'static, A: Send + Sync + 'static> {
+    flights: Flights<T, A>,
     key: String,
-    flight: Arc<Flight<T>>,
+    flight: Arc<Flight<T, A>>,
 }
 
-impl<T: Clone + Send + Sync + 'static> Landing<T> {
+impl<T: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Landing<T, A> {
     fn land(self, outcome: Result<T, FlightLost>) {
         self.close(outcome);
     }
@@ -191,7 +223,7 @@ impl<T: Clone + Send + Sync + 'static> Landing<T> {
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Drop for Landing<T> {
+impl<T: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Drop for Landing<T, A> {
     fn drop(&mut self) {
         self.close(Err(FlightLost));
     }
@@ -200,19 +232,19 @@ impl<T: Clone + Send + Sync + 'static> Drop for Landing<T> {
 /// A place among those who wait for a flight. Dropping it, or the future of
 /// [`Joined::wait`], is leaving.
 #[must_use = "dropping it leaves the flight"]
-pub struct Joined<T> {
+pub struct Joined<T, A = ()> {
     /// Whether this caller started the flight.
     pub role: Role,
-    flight: Arc<Flight<T>>,
+    flight: Arc<Flight<T, A>>,
 }
 
-impl<T> fmt::Debug for Joined<T> {
+impl<T, A> fmt::Debug for Joined<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Joined").field("role", &self.role).finish_non_exhaustive()
     }
 }
 
-impl<T: Clone> Joined<T> {
+impl<T: Clone, A> Joined<T, A> {
     /// Waits for the end and returns a clone of the value. Cancel-safe in that dropping the
     /// future leaves the flight; put a timeout around it.
     ///
@@ -226,7 +258,7 @@ impl<T: Clone> Joined<T> {
     }
 }
 
-impl<T> Drop for Joined<T> {
+impl<T, A> Drop for Joined<T, A> {
     fn drop(&mut self) {
         self.flight.presence.leave();
     }

@@ -265,3 +265,29 @@ fn one_who_stays_from_first_to_last_keeps_the_work_single() {
         runtime.block_on(until(|| flights.is_empty()));
     }
 }
+
+#[test]
+fn flights_are_counted_by_what_they_are_about_while_they_last() {
+    let runtime = runtime();
+    let flights = Flights::<u8, &str>::new();
+    let gate = Arc::new(Notify::new());
+    let start = |key: &str, about| {
+        let gate = Arc::clone(&gate);
+        flights.join_about(runtime.handle(), key, about, |_| async move {
+            gate.notified().await;
+            1
+        })
+    };
+    let joined = [start("a", "cat"), start("b", "cat"), start("c", "dog"), start("a", "dog")];
+    let count = |about| flights.count(|found| *found == about);
+    assert_eq!((count("cat"), count("dog"), count("cow")), (2, 1, 0));
+    assert_eq!(joined[3].role, Role::Followed, "what the leader said of the flight counts");
+    for _ in 0..3 {
+        gate.notify_one();
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(2)).await });
+    }
+    for joined in joined {
+        assert_eq!(runtime.block_on(soon(joined.wait())), Ok(1));
+    }
+    assert_eq!(flights.count(|_| true), 0);
+}
