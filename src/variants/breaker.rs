@@ -1,7 +1,7 @@
 //! The breaker in front of the variant store: after a run of failures the store is left alone
 //! for a while, then tried by one request at a time. Never decides what a failure is.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What one use said of the store.
@@ -25,10 +25,10 @@ struct State {
     probing: bool,
 }
 
-/// Closed, open, or half open.
-#[derive(Debug)]
+/// Closed, open, or half open. Clones are the same breaker.
+#[derive(Debug, Clone)]
 pub(super) struct Breaker {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     threshold: u32,
     cool_down: Duration,
 }
@@ -37,7 +37,7 @@ impl Breaker {
     /// Opens after `threshold` failures in a row (at least 1), for `cool_down` each time.
     pub(super) fn new(threshold: u32, cool_down: Duration) -> Self {
         let state = State { failures: 0, open_until: None, probing: false };
-        Self { state: Mutex::new(state), threshold: threshold.max(1), cool_down }
+        Self { state: Arc::new(Mutex::new(state)), threshold: threshold.max(1), cool_down }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -45,7 +45,7 @@ impl Breaker {
     }
 
     /// Leave to use the store; `None` while it is left alone.
-    pub(super) fn permit(&self, now: Instant) -> Option<Permit<'_>> {
+    pub(super) fn permit(&self, now: Instant) -> Option<Permit> {
         let mut state = self.lock();
         let probe = match state.open_until {
             None => false,
@@ -55,7 +55,7 @@ impl Breaker {
                 true
             }
         };
-        Some(Permit { breaker: self, probe, reported: false })
+        Some(Permit { breaker: self.clone(), probe, reported: false })
     }
 
     /// Whether the store is left alone or only being probed.
@@ -89,13 +89,18 @@ impl Breaker {
 
 /// Leave for one use. Dropped without a report it counts as [`Health::Unknown`].
 #[derive(Debug)]
-pub(super) struct Permit<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Permit {
+    breaker: Breaker,
     probe: bool,
     reported: bool,
 }
 
-impl Permit<'_> {
+impl Permit {
+    /// Whether this use is to find out if the store is back, alone.
+    pub(super) const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// Tells how it went.
     pub(super) fn report(mut self, health: Health, now: Instant) {
         self.reported = true;
@@ -103,7 +108,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if !self.reported {
             self.breaker.report(self.probe, Health::Unknown, Instant::now());
@@ -142,6 +147,7 @@ mod tests {
         open(&breaker, now);
         let later = now + COOL_DOWN;
         let probe = breaker.permit(later).unwrap();
+        assert!(probe.is_probe());
         assert!(breaker.permit(later).is_none(), "one probe at a time");
         probe.report(Health::Ill, later);
         assert!(breaker.permit(later).is_none(), "open again");

@@ -150,6 +150,17 @@ pub fn decode(key: &VariantKey, entry: &Bytes) -> Result<Variant, EntryError> {
     Ok(Variant { format, size, source_frames, body })
 }
 
+/// The key of the original, as the beginning of an entry tells it. Nothing is verified: the
+/// caller holds it to the name the entry lies under.
+pub(super) fn source_key(head: &[u8]) -> Option<String> {
+    if !head.starts_with(MAGIC.as_bytes()) {
+        return None;
+    }
+    let mut lines = head.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let line = lines.find_map(|line| line.strip_prefix(b"source "))?;
+    Some(std::str::from_utf8(line).ok()?.to_owned())
+}
+
 /// `{width}x{height}`, neither of them 0.
 pub(super) fn parse_size(text: &str) -> Option<Size> {
     let (width, height) = text.split_once('x')?;
@@ -199,6 +210,8 @@ mod tests {
         assert!(text.starts_with("lenslet variant 1\nepoch 1\nkey "));
         assert!(text.contains("\nsource photos/ünï cat.jpg\n"), "browsable");
         assert!(text.contains(&format!("\nwish {}\n", key.wish)), "browsable");
+        assert_eq!(source_key(&entry).as_deref(), Some("photos/ünï cat.jpg"));
+        assert_eq!(source_key(b"nothing of ours\nsource a\n"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the tests of the tiers share: keys, variants, and a store that fails on request.
 
-use super::{SourceRecord, Variant, VariantSettings, WriteBack};
+use super::{SourceInfo, SourceRecord, Variant, VariantSettings, WriteBack};
 use crate::model::format::Format;
 use crate::model::geometry::{Flip, Size};
 use crate::model::key::{OriginName, SourceId, SourceKey, SourceVersion, VariantKey};
@@ -8,6 +8,7 @@ use crate::model::transform::{Bounds, FormatAsk, Output, QualityAsk, Resize, Tra
 use crate::model::units::{Decimal, Px};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -30,6 +31,7 @@ pub(super) fn settings() -> VariantSettings {
         write_timeout: Duration::from_secs(10),
         max_body_bytes: 128 << 20,
         mirror_cache_control: None,
+        mirror_sizes: Vec::new(),
         breaker_failures: 5,
         breaker_cool_down: Duration::from_secs(5),
     }
@@ -74,16 +76,24 @@ pub(super) fn record(source: &str, etag: &str) -> SourceRecord {
     SourceRecord {
         origin: "default".to_owned(),
         key: source.to_owned(),
-        version: SourceVersion::from_etag(etag).as_str().to_owned(),
         etag: Some(etag.to_owned()),
-        bytes: 3,
-        format: "jpeg".to_owned(),
-        stored_size: [4, 3],
-        displayed_size: [4, 3],
-        orientation: 1,
-        frames: 1,
-        alpha: false,
-        rendered_at: 0,
+        recorded_at: 0,
+        info: SourceInfo {
+            version: SourceVersion::from_etag(etag).as_str().to_owned(),
+            bytes: 3,
+            format: "jpeg".to_owned(),
+            stored_size: [4, 3],
+            displayed_size: [4, 3],
+            orientation: 1,
+            frames: 1,
+            alpha: false,
+            mime: "image/jpeg".to_owned(),
+            gray: false,
+            depth: 8,
+            progressive: false,
+            profile: None,
+            modified: None,
+        },
     }
 }
 
@@ -101,6 +111,10 @@ pub(super) enum Mood {
     RefusesAll,
     /// Writes fail, reads do not: a full disk.
     Full,
+    /// A write takes a while.
+    SlowToWrite,
+    /// Nothing can be deleted.
+    Undeletable,
 }
 
 /// A store with moods, that counts what reaches it.
@@ -136,6 +150,10 @@ impl FaultStore {
                 Err(Error::PermissionDenied { path: String::new(), source: source() })
             }
             Mood::Silent => std::future::pending().await,
+            Mood::SlowToWrite if writing => {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -180,11 +198,21 @@ impl ObjectStore for FaultStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let error = || Error::Generic { store: "faults", source: "meant to".into() };
+        match *self.mood.lock().unwrap() {
+            Mood::Broken | Mood::Undeletable => locations.map(move |_| Err(error())).boxed(),
+            _ => self.inner.delete_stream(locations),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        match *self.mood.lock().unwrap() {
+            Mood::Broken => {
+                let error = Error::Generic { store: "faults", source: "meant to".into() };
+                futures_util::stream::once(async { Err(error) }).boxed()
+            }
+            _ => self.inner.list(prefix),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -17,6 +17,10 @@ const VERSION: &str = "lensletversion";
 const BODY: &str = "lensletbody";
 const SIZE: &str = "lensletsize";
 const FRAMES: &str = "lensletframes";
+/// Digest of the path it was written to: a store that copies an object copies its mark.
+const PLACE: &str = "lensletpath";
+/// What a CDN in front of the bucket purges by; S3 sends it as `x-amz-meta-cachetag`.
+const TAGS: &str = "cachetag";
 
 /// What is known of a mirrored image. As JSON it has the same names as in metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,12 +77,15 @@ impl Mark {
     }
 
     /// As object attributes: what a bucket or CDN needs to serve the image, and the mark.
-    pub(super) fn attributes(&self, cache_control: Option<&str>) -> Attributes {
-        let mut attributes = Attributes::with_capacity(7);
+    /// The tags are those of our own answers, for a CDN that serves the bucket by itself.
+    pub(super) fn attributes(&self, cache_control: Option<&str>, tags: &[String]) -> Attributes {
+        let mut attributes = Attributes::with_capacity(9);
+        attributes.insert(Attribute::Metadata(TAGS.into()), tags.join(",").into());
         attributes.insert(Attribute::ContentType, self.mime.clone().into());
         if let Some(cache_control) = cache_control {
             attributes.insert(Attribute::CacheControl, cache_control.to_owned().into());
         }
+        attributes.insert(Attribute::Metadata(PLACE.into()), place(&self.path).into());
         for (name, value) in [
             (DIGEST, &self.digest),
             (VERSION, &self.version),
@@ -91,9 +98,14 @@ impl Mark {
         attributes
     }
 
-    /// Whether attributes carry a mark of ours, whatever its contents.
-    pub(super) fn is_on(attributes: &Attributes) -> bool {
+    /// Whether the attributes of the object at `path` carry a mark of ours, whatever its contents.
+    /// One that was written to another path is a copy that somebody else made, and theirs; marks
+    /// of earlier versions do not say where they were written.
+    pub(super) fn is_on(path: &str, attributes: &Attributes) -> bool {
         attributes.get(&Attribute::Metadata(DIGEST.into())).is_some()
+            && attributes
+                .get(&Attribute::Metadata(PLACE.into()))
+                .is_none_or(|written| written.as_ref() == place(path))
     }
 
     /// The mark on the object at `path`; `None` if any part is missing.
@@ -158,6 +170,11 @@ impl Mark {
     }
 }
 
+/// 32 hex digits of BLAKE3 over a path.
+fn place(path: &str) -> String {
+    blake3::hash(path.as_bytes()).to_hex().chars().take(32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +186,26 @@ mod tests {
     fn a_mark_survives_both_ways_of_keeping_it() {
         let (key, variant) = (key("a.jpg", "one"), variant(b"picture"));
         let mark = Mark::new(PATH, &key, &variant);
-        let attributes = mark.attributes(Some("public, max-age=60"));
+        let attributes =
+            mark.attributes(Some("public, max-age=60"), &["a".to_owned(), "b".to_owned()]);
         assert_eq!(attributes.get(&Attribute::ContentDisposition), None);
+        let tags = attributes.get(&Attribute::Metadata("cachetag".into())).unwrap();
+        assert_eq!(tags.as_ref(), "a,b");
         assert_eq!(Mark::from_attributes(PATH, &attributes), Some(mark.clone()));
         assert_eq!(Mark::from_json(PATH, &mark.to_json()), Some(mark.clone()));
         assert_eq!(Mark::from_json("300x200/b.jpg", &mark.to_json()), None);
         assert_eq!(mark.verify(&key, variant.body.clone()), Ok(variant));
+    }
+
+    #[test]
+    fn a_copied_mark_makes_nothing_ours() {
+        let mark = Mark::new(PATH, &key("a.jpg", "one"), &variant(b"picture"));
+        let attributes = mark.attributes(None, &[]);
+        assert!(Mark::is_on(PATH, &attributes) && !Mark::is_on("300x200/b.jpg", &attributes));
+        let mut old = Attributes::new();
+        assert!(!Mark::is_on(PATH, &old));
+        old.insert(Attribute::Metadata(DIGEST.into()), mark.digest.clone().into());
+        assert!(Mark::is_on(PATH, &old), "it does not say where it was written");
     }
 
     #[test]
@@ -202,7 +233,7 @@ mod tests {
     #[test]
     fn metadata_names_are_of_the_one_safe_alphabet() {
         let mark = Mark::new(PATH, &key("a.jpg", "one"), &variant(b"picture"));
-        let attributes = mark.attributes(None);
+        let attributes = mark.attributes(None, &[]);
         let names: Vec<_> = attributes
             .iter()
             .filter_map(|(attribute, _)| match attribute {
@@ -210,7 +241,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(names.len(), 5);
+        assert_eq!(names.len(), 7);
         for name in names {
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{name}");
         }

@@ -4,6 +4,19 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
+/// Why variants left the memory tier.
+#[derive(Debug, Clone, Default)]
+pub struct Evictions {
+    /// To make room.
+    pub size: Counter,
+    /// The same variant came anew.
+    pub replaced: Counter,
+    /// Their time was over.
+    pub expired: Counter,
+    /// They were told to go.
+    pub explicit: Counter,
+}
+
 /// Counters and gauges of the variant tiers. All start at 0.
 #[derive(Debug, Clone, Default)]
 pub struct VariantMetrics {
@@ -15,6 +28,8 @@ pub struct VariantMetrics {
     pub memory_bytes: Gauge,
     /// Variants held in memory.
     pub memory_entries: Gauge,
+    /// Variants that left memory, by cause.
+    pub evicted: Evictions,
     /// Reads answered by the store.
     pub store_hits: Counter,
     /// Reads not answered by the store, for whatever reason.
@@ -47,6 +62,12 @@ pub struct VariantMetrics {
     pub mirror_refused: Counter,
     /// Writes not accepted because the queue was full or closed, or given up at shutdown.
     pub write_dropped: Counter,
+    /// Variants not written because a purge came in between.
+    pub write_purged: Counter,
+    /// Objects deleted by purges.
+    pub purged: Counter,
+    /// Objects a purge could not delete.
+    pub purge_failed: Counter,
     /// Writes accepted and not yet finished.
     pub queue_depth: Gauge,
     /// Bytes of their bodies.

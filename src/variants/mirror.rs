@@ -11,6 +11,7 @@
 use super::Variant;
 use super::mark::Mark;
 use super::objects::{Fault, Objects};
+use super::tags::tags;
 use crate::model::key::{RENDER_EPOCH, SourceId, VariantKey, source_area};
 use object_store::{GetResult, PutMode, PutPayload};
 
@@ -40,6 +41,16 @@ impl Objects {
         let record = self.body(opened).await?;
         let mark = Mark::from_json(path, &record).ok_or(Fault::Unmarked)?;
         Ok((mark, None))
+    }
+
+    /// The mark of what lies at `path`, without its image.
+    pub(super) async fn mark_alone(&self, path: &str, source: &SourceId) -> Result<Mark, Fault> {
+        if !self.store.has_metadata {
+            self.head(path).await?;
+            return Ok(self.mark_at(path, source).await?.0);
+        }
+        let attributes = self.head(path).await?;
+        Mark::from_attributes(path, &attributes).ok_or(Fault::Unmarked)
     }
 
     /// Reads the image behind a mark, once the mark is that of `key`.
@@ -76,7 +87,7 @@ impl Objects {
             let record = record_path(RENDER_EPOCH, &key.source, path);
             self.write_json(&record, mark.to_json()).await?;
         }
-        let attributes = mark.attributes(self.cache_control.as_deref());
+        let attributes = mark.attributes(self.cache_control.as_deref(), &tags(&key.source));
         let payload = PutPayload::from(variant.body.clone());
         match mode {
             Mode::Replace => self.put(path, payload, attributes, PutMode::Overwrite).await,
@@ -108,7 +119,7 @@ impl Objects {
             Err(Fault::Forbidden(_)) if self.store.has_metadata => return Ok(Mode::CreateBlindly),
             Err(fault) => return Err(fault),
             Ok(attributes) if self.store.has_metadata => {
-                return if Mark::is_on(&attributes) {
+                return if Mark::is_on(path, &attributes) {
                     Ok(Mode::Replace)
                 } else {
                     Err(Fault::Unmarked)
@@ -139,7 +150,7 @@ enum Mode {
 
 /// Where the record of the image at `path` lies: named after the size it stands under, so that
 /// every mirrored size of an original is listed under the original.
-fn record_path(epoch: u32, source: &SourceId, path: &str) -> String {
+pub(super) fn record_path(epoch: u32, source: &SourceId, path: &str) -> String {
     let area = source_area(source);
     let within = area.split_once('/').map_or(area.as_str(), |(_, within)| within);
     let name = match path.split_once('/') {

@@ -113,6 +113,8 @@ pub(super) struct Objects {
     pub(super) max_body: u64,
     /// `Cache-Control` of mirrored images.
     pub(super) cache_control: Option<String>,
+    /// The sizes below which mirrored images lie, such as `300x200`.
+    pub(super) sizes: Vec<String>,
 }
 
 impl Objects {

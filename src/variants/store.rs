@@ -2,16 +2,24 @@
 //! (a full disk must not cost the reads), every outcome counted. To its callers a store that
 //! fails is a store that has nothing.
 
-use super::breaker::{Breaker, Health};
+use super::breaker::{Breaker, Health, Permit};
+use super::delete::Swept;
 use super::log::{Class, Log};
 use super::metrics::VariantMetrics;
 use super::objects::{Fault, Objects};
-use super::record::{SourceRecord, Written};
+use super::purge::Epochs;
+use super::record::{MAX_RECORD, SourceRecord, Written};
+use super::scope::Scope;
 use super::{Placement, Variant, VariantSettings, VariantStore};
-use crate::model::key::{SourceId, SourceVersion, VariantKey, source_area, source_record_path};
+use crate::model::key::{
+    RENDER_EPOCH, SourceId, SourceVersion, VariantKey, source_area, source_record_path,
+};
 use crate::model::transform::Transform;
 use futures_util::StreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -28,14 +36,17 @@ pub(super) enum Outcome {
     Stored,
     Refused,
     Failed,
+    /// Not tried: a purge came in between.
+    Purged,
 }
 
 #[derive(Debug)]
 pub(super) struct Store {
-    objects: Objects,
+    pub(super) objects: Objects,
+    epochs: Epochs,
     reads: Breaker,
     writes: Breaker,
-    read_timeout: Duration,
+    pub(super) read_timeout: Duration,
     write_timeout: Duration,
     records: Written,
     metrics: VariantMetrics,
@@ -54,7 +65,9 @@ impl Store {
                 store,
                 max_body: settings.max_body_bytes,
                 cache_control: settings.mirror_cache_control.clone(),
+                sizes: settings.mirror_sizes.clone(),
             },
+            epochs: Epochs::default(),
             reads: breaker(),
             writes: breaker(),
             read_timeout: settings.store_timeout,
@@ -63,6 +76,11 @@ impl Store {
             metrics,
             log: Log::default(),
         }
+    }
+
+    /// The client of the store.
+    pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects.store.objects)
     }
 
     /// The verified variant, or nothing.
@@ -160,7 +178,7 @@ impl Store {
     }
 
     /// Runs a read behind its breaker, within its budget and the caller's deadline.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         budget: Duration,
         deadline: Instant,
@@ -171,6 +189,10 @@ impl Store {
             return Err(Fault::OutOfTime);
         }
         let permit = self.reads.permit(Instant::now()).ok_or(Fault::LeftAlone)?;
+        if permit.is_probe() {
+            self.probe(permit);
+            return Err(Fault::LeftAlone);
+        }
         let read = match timeout(budget.min(left), read).await {
             Ok(read) => read,
             Err(_) if left < budget => Err(Fault::OutOfTime),
@@ -180,6 +202,25 @@ impl Store {
         permit.report(health, Instant::now());
         self.metrics.read_breaker_open.set(self.reads.is_open().into());
         read
+    }
+
+    /// Finds out behind the requests whether reads are answered again, so that none of them waits
+    /// for a store that is still broken. What lies at the place asked for is all the same.
+    fn probe(&self, permit: Permit) {
+        let (objects, budget) = (Arc::clone(&self.objects.store.objects), self.read_timeout);
+        let (reads, metrics) = (self.reads.clone(), self.metrics.clone());
+        let place = Path::parse(format!("v{RENDER_EPOCH}/~/probe/read")).unwrap_or_default();
+        tokio::spawn(async move {
+            let asked = timeout(budget, objects.head(&place)).await;
+            let fault = asked.map_or(Some(Fault::TimedOut), |told| told.err().map(Fault::from));
+            let health = match fault {
+                // It answered; without the right to list, this is how it says "not there".
+                None | Some(Fault::Forbidden(_)) => Health::Well,
+                Some(fault) => fault.health(),
+            };
+            permit.report(health, Instant::now());
+            metrics.read_breaker_open.set(reads.is_open().into());
+        });
     }
 
     fn count_read(&self, fault: &Fault, path: &str) {
@@ -206,6 +247,25 @@ impl Store {
         }
     }
 
+    /// Forgets that records of the scope were written.
+    pub(super) fn forget_records(&self, scope: &Scope) {
+        if scope.is_of_originals() {
+            self.records.forget_covered(scope);
+        }
+    }
+
+    /// Deletes what the scope covers. Neither breaker nor read budget applies: somebody asked for
+    /// exactly this and is told how it went.
+    pub(super) async fn purge(&self, scope: &Scope) -> Swept {
+        self.forget_records(scope);
+        let swept = self.objects.purge(scope, &self.epochs).await;
+        // One written meanwhile may have gone, too.
+        self.forget_records(scope);
+        self.metrics.purged.inc_by(swept.deleted);
+        self.metrics.purge_failed.inc_by(swept.failed);
+        swept
+    }
+
     /// Writes a variant, and after it the record of its original if this process has not yet.
     pub(super) async fn write(
         &self,
@@ -227,21 +287,53 @@ impl Store {
         let outcome = self.write_behind(&path, write).await;
         if outcome == Outcome::Stored {
             self.metrics.writes.inc();
-            if let Some(record) = record
-                && self.records.note(&record)
-            {
-                let path = source_record_path(&key.source);
-                let write = self.objects.write_json(&path, record.to_json());
-                if self.write_behind(&path, write).await != Outcome::Stored {
-                    self.records.forget(&record);
-                }
+            if let Some(record) = record {
+                self.write_record(&key.source, record).await;
             }
         }
         outcome
     }
 
+    /// Writes the record of an original unless this process has; `true` if it is written.
+    pub(super) async fn write_record(&self, source: &SourceId, record: SourceRecord) -> bool {
+        if !self.records.note(&record) {
+            return true;
+        }
+        let path = source_record_path(source);
+        let write = self.objects.write_json(&path, record.to_json());
+        let written = self.write_behind(&path, write).await == Outcome::Stored;
+        if !written {
+            self.records.forget(&record);
+        }
+        written
+    }
+
+    /// The record of an original, of whatever version.
+    pub(super) async fn read_record(
+        &self,
+        source: &SourceId,
+        deadline: Instant,
+    ) -> Option<SourceRecord> {
+        let path = source_record_path(source);
+        let read = async {
+            let opened = self.objects.open(&path).await?;
+            let (bytes, limit) = (opened.meta.size, MAX_RECORD);
+            if bytes > limit {
+                return Err(Fault::TooLarge { bytes, limit });
+            }
+            self.objects.body(opened).await
+        };
+        match self.within(self.read_timeout, deadline, read).await {
+            Ok(json) => serde_json::from_slice(&json).ok(),
+            Err(fault) => {
+                self.count_read(&fault, &path);
+                None
+            }
+        }
+    }
+
     /// Runs a write behind its breaker and within its time.
-    async fn write_behind(
+    pub(super) async fn write_behind(
         &self,
         path: &str,
         write: impl Future<Output = Result<(), Fault>>,

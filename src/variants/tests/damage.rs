@@ -61,16 +61,20 @@ async fn whatever_is_damaged_is_a_miss_counted_and_mended() {
                 };
                 let good = Arc::new(variant(b"a picture"));
                 let (variants, metrics) = bench.start();
-                variants.keep(&key, placement.clone(), Arc::clone(&good), None).await;
+                variants
+                    .keep(&key, placement.clone(), Arc::clone(&good), None, variants.since())
+                    .await;
                 let whole = bench.bytes(&at).await.unwrap();
                 bench.tamper(&at, damage(&whole)).await;
 
-                let found = variants.stored(&key, &placement, soon()).await;
+                let found = variants.stored(&key, &placement, soon(), variants.since()).await;
                 assert_eq!(found, None, "{name} {placement:?}");
                 assert_eq!(metrics.torn.get() + metrics.foreign.get(), 1, "{name} {placement:?}");
-                let kept = variants.keep(&key, placement.clone(), Arc::clone(&good), None).await;
+                let kept = variants
+                    .keep(&key, placement.clone(), Arc::clone(&good), None, variants.since())
+                    .await;
                 assert_eq!(kept, Kept::Stored);
-                let found = variants.stored(&key, &placement, soon()).await;
+                let found = variants.stored(&key, &placement, soon(), variants.since()).await;
                 assert_eq!(found, Some(good), "{name} {placement:?}");
             }
         }
@@ -84,16 +88,21 @@ async fn exchanged_objects_are_misses() {
         let (variants, metrics) = bench.start();
         for key in [&a, &b] {
             let body = variant(key.source.key.as_str().as_bytes());
-            variants.keep(key, Placement::Versioned, Arc::new(body.clone()), None).await;
+            variants
+                .keep(key, Placement::Versioned, Arc::new(body.clone()), None, variants.since())
+                .await;
             let path = format!("1x1/{}", key.source.key);
-            variants.keep(key, mirror(&path), Arc::new(body), None).await;
+            variants.keep(key, mirror(&path), Arc::new(body), None, variants.since()).await;
         }
         bench.swap(&a.object_path(), &b.object_path()).await;
         bench.swap("1x1/a.jpg", "1x1/b.jpg").await;
         for key in [&a, &b] {
-            assert_eq!(variants.stored(key, &Placement::Versioned, soon()).await, None);
+            assert_eq!(
+                variants.stored(key, &Placement::Versioned, soon(), variants.since()).await,
+                None
+            );
             let path = format!("1x1/{}", key.source.key);
-            assert_eq!(variants.stored(key, &mirror(&path), soon()).await, None);
+            assert_eq!(variants.stored(key, &mirror(&path), soon(), variants.since()).await, None);
         }
         assert_eq!(metrics.torn.get() + metrics.foreign.get(), 4);
         assert_eq!(metrics.store_hits.get(), 0);
@@ -105,13 +114,13 @@ async fn a_mirrored_image_relabelled_in_the_bucket_is_a_miss() {
     let bench = Bench::over(Arc::new(InMemory::new()), true, None);
     let (path, key) = ("1x1/a.jpg", key("a.jpg", "one"));
     let (variants, metrics) = bench.start();
-    variants.keep(&key, mirror(path), Arc::new(variant(b"webp")), None).await;
+    variants.keep(&key, mirror(path), Arc::new(variant(b"webp")), None, variants.since()).await;
     let at = Path::parse(path).unwrap();
     let mut attributes = bench.store.objects.get(&at).await.unwrap().attributes;
     attributes.insert(Attribute::ContentType, "image/png".into());
     let options = object_store::PutOptions { attributes, ..Default::default() };
     bench.store.objects.put_opts(&at, "webp".into(), options).await.unwrap();
-    assert_eq!(variants.stored(&key, &mirror(path), soon()).await, None);
+    assert_eq!(variants.stored(&key, &mirror(path), soon(), variants.since()).await, None);
     assert_eq!(metrics.torn.get(), 1);
 }
 
@@ -122,7 +131,10 @@ async fn an_object_beyond_the_limit_is_not_read() {
         let key = key("a.jpg", "one");
         bench.put(&key.object_path(), vec![b'x'; 100_000]).await;
         let (variants, metrics) = bench.start();
-        assert_eq!(variants.stored(&key, &Placement::Versioned, soon()).await, None);
+        assert_eq!(
+            variants.stored(&key, &Placement::Versioned, soon(), variants.since()).await,
+            None
+        );
         assert_eq!(metrics.torn.get(), 1);
     }
 }
@@ -133,13 +145,19 @@ async fn a_record_whose_image_never_came_is_a_miss_that_heals() {
     let (path, key) = ("300x200/cat.jpg", key("cat.jpg", "one"));
     let (variants, _) = bench.start();
     let good = Arc::new(variant(b"picture"));
-    variants.keep(&key, mirror(path), Arc::clone(&good), None).await;
+    variants.keep(&key, mirror(path), Arc::clone(&good), None, variants.since()).await;
     // As after a crash between the two writes, with nothing and with the old image in place.
     bench.store.objects.delete(&Path::parse(path).unwrap()).await.unwrap();
-    assert_eq!(variants.stored(&key, &mirror(path), soon()).await, None);
-    assert_eq!(variants.keep(&key, mirror(path), Arc::clone(&good), None).await, Kept::Stored);
+    assert_eq!(variants.stored(&key, &mirror(path), soon(), variants.since()).await, None);
+    assert_eq!(
+        variants.keep(&key, mirror(path), Arc::clone(&good), None, variants.since()).await,
+        Kept::Stored
+    );
     bench.put(path, "the image of the version before").await;
-    assert_eq!(variants.stored(&key, &mirror(path), soon()).await, None);
-    assert_eq!(variants.keep(&key, mirror(path), Arc::clone(&good), None).await, Kept::Stored);
-    assert_eq!(variants.stored(&key, &mirror(path), soon()).await, Some(good));
+    assert_eq!(variants.stored(&key, &mirror(path), soon(), variants.since()).await, None);
+    assert_eq!(
+        variants.keep(&key, mirror(path), Arc::clone(&good), None, variants.since()).await,
+        Kept::Stored
+    );
+    assert_eq!(variants.stored(&key, &mirror(path), soon(), variants.since()).await, Some(good));
 }

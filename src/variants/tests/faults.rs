@@ -22,11 +22,13 @@ fn faulty() -> Faulty {
 }
 
 async fn keep(variants: &Variants, key: &VariantKey) -> Kept {
-    variants.keep(key, Placement::Versioned, Arc::new(variant(b"picture")), None).await
+    variants
+        .keep(key, Placement::Versioned, Arc::new(variant(b"picture")), None, variants.since())
+        .await
 }
 
 async fn stored(variants: &Variants, key: &VariantKey) -> Option<Arc<Variant>> {
-    variants.stored(key, &Placement::Versioned, soon()).await
+    variants.stored(key, &Placement::Versioned, soon(), variants.since()).await
 }
 
 #[tokio::test]
@@ -55,12 +57,38 @@ async fn a_failing_store_is_soon_left_alone_and_taken_up_again() {
         faults.feel(Mood::Well);
         tokio::time::sleep(Duration::from_millis(250)).await;
         assert_eq!(keep(&variants, &key).await, Kept::Stored, "{mood:?}");
-        assert!(stored(&variants, &key).await.is_some(), "{mood:?}");
+        // The first to come finds out behind its back, the next ones have it.
+        let taken_up = async {
+            while stored(&variants, &key).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), taken_up).await.unwrap();
         assert_eq!((metrics.read_breaker_open.get(), metrics.write_breaker_open.get()), (0, 0));
     }
     assert!(metrics.read_skipped.get() >= 180);
     assert!(metrics.read_errors.get() >= 3 && metrics.read_timeouts.get() >= 1);
     assert!(metrics.write_skipped.get() >= 1 && metrics.write_errors.get() >= 3);
+}
+
+#[tokio::test]
+async fn nobody_waits_to_find_out_that_a_silent_store_is_still_silent() {
+    let Faulty { bench, faults } = faulty();
+    let (variants, metrics) = bench.start();
+    let key = key("a.jpg", "one");
+    faults.feel(Mood::Silent);
+    while metrics.read_breaker_open.get() == 0 {
+        assert_eq!(stored(&variants, &key).await, None);
+    }
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let (before, begun) = (faults.gets.load(SeqCst), Instant::now());
+    for _ in 0..10 {
+        assert_eq!(stored(&variants, &key).await, None);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(faults.gets.load(SeqCst) - before, 1, "one probe");
+    assert_eq!(metrics.read_breaker_open.get(), 1);
 }
 
 #[tokio::test]
@@ -76,7 +104,10 @@ async fn a_silent_store_costs_its_budget_and_a_late_request_less() {
     for _ in 0..10 {
         let deadline = Instant::now() + Duration::from_millis(5);
         let key = key("a.jpg", "one");
-        assert_eq!(variants.stored(&key, &Placement::Versioned, deadline).await, None);
+        assert_eq!(
+            variants.stored(&key, &Placement::Versioned, deadline, variants.since()).await,
+            None
+        );
     }
     assert_eq!((metrics.read_timeouts.get(), metrics.read_breaker_open.get()), (1, 0));
     assert_eq!(metrics.store_misses.get(), 11);
@@ -94,7 +125,9 @@ async fn a_refused_read_is_a_miss_with_a_counter_and_writing_goes_on() {
         assert!(stored(&variants, &key).await.is_some());
         // The mirror cannot look, but can create without replacing.
         let placement = mirror(&format!("1x1/{n}.jpg"));
-        let kept = variants.keep(&key, placement, Arc::new(variant(b"picture")), None).await;
+        let kept = variants
+            .keep(&key, placement, Arc::new(variant(b"picture")), None, variants.since())
+            .await;
         assert_eq!(kept, Kept::Stored);
     }
     assert_eq!((metrics.read_forbidden.get(), metrics.read_skipped.get()), (20, 0));
@@ -142,7 +175,9 @@ async fn an_overflowing_queue_drops_and_counts_and_never_waits() {
     for n in 0..100 {
         let big = Arc::new(variant(&[0; 10_000]));
         let key = key(&format!("{n}.jpg"), "one");
-        if variants.keep(&key, Placement::Versioned, big, None).await == Kept::Dropped {
+        if variants.keep(&key, Placement::Versioned, big, None, variants.since()).await
+            == Kept::Dropped
+        {
             dropped += 1;
         }
         assert!(variants.memory(&key).is_some());
@@ -188,13 +223,17 @@ async fn a_full_disk_fails_no_image_leaves_nothing_torn_and_recovers_by_itself()
     let keys: Vec<_> = (0..12).map(|n| key(&format!("{n}.jpg"), "one")).collect();
     let mut kept = Vec::new();
     for key in &keys {
-        kept.push(variants.keep(key, Placement::Versioned, Arc::new(variant(&body)), None).await);
+        kept.push(
+            variants
+                .keep(key, Placement::Versioned, Arc::new(variant(&body)), None, variants.since())
+                .await,
+        );
         assert!(variants.memory(key).is_some());
     }
     assert!(kept.contains(&Kept::Stored) && kept.contains(&Kept::Failed), "{kept:?}");
     assert!(metrics.write_errors.get() > 0);
     for (key, kept) in keys.iter().zip(&kept) {
-        let found = variants.stored(key, &Placement::Versioned, soon()).await;
+        let found = variants.stored(key, &Placement::Versioned, soon(), variants.since()).await;
         assert_eq!(found.is_some(), *kept == Kept::Stored, "{kept:?}");
     }
     assert_eq!(metrics.torn.get(), 0);
@@ -205,6 +244,8 @@ async fn a_full_disk_fails_no_image_leaves_nothing_torn_and_recovers_by_itself()
     }
     tokio::time::sleep(Duration::from_millis(80)).await;
     let last = keys.last().unwrap();
-    let kept = variants.keep(last, Placement::Versioned, Arc::new(variant(&body)), None).await;
+    let kept = variants
+        .keep(last, Placement::Versioned, Arc::new(variant(&body)), None, variants.since())
+        .await;
     assert_eq!(kept, Kept::Stored);
 }
