@@ -7,7 +7,7 @@ use crate::model::units::ByteSize;
 /// What every case starts from: an environment that serves.
 const GOOD: [(&str, &str); 2] = [("LENSLET_ORIGIN", "memory:///"), ("LENSLET_UNSIGNED", "allow")];
 
-const MACHINE: Machine = Machine { cpus: 2, memory: ByteSize::new(1 << 30) };
+const MACHINE: Machine = Machine::of(2, ByteSize::new(1 << 30));
 
 type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
 
@@ -82,7 +82,7 @@ const CASES: &[Case] = &[
     (&[("LENSLET_MAX_FRAMES", "4294967296")], "LENSLET_MAX_FRAMES", "outside 1 to 10000"),
     (&[("LENSLET_MAX_FRAMES", "+5")], "LENSLET_MAX_FRAMES", "a whole number"),
     (&[("LENSLET_MAX_QUEUE", "1e3")], "LENSLET_MAX_QUEUE", "a whole number"),
-    (&[("LENSLET_CPU_BUDGET", "1.5")], "LENSLET_CPU_BUDGET", "a whole number"),
+    (&[("LENSLET_CPU_BUDGET", "two")], "LENSLET_CPU_BUDGET", "2, 0.5 or 500m"),
     (&[("LENSLET_CPU_BUDGET", "4096")], "LENSLET_CPU_BUDGET", "outside 1 to 1024"),
     (&[("LENSLET_MEMORY_LIMIT", "1MiB")], "LENSLET_MEMORY_LIMIT", "outside 32MiB"),
     (
@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
         "less than LENSLET_MEMORY_LIMIT, here 1GiB",
     ),
     (
-        &[("LENSLET_MEMORY_LIMIT", "48MiB")],
+        &[("LENSLET_MEMORY_LIMIT", "48MiB"), ("LENSLET_MEMORY_CACHE", "64MiB")],
         "LENSLET_MEMORY_CACHE",
         "less than LENSLET_MEMORY_LIMIT",
     ),
@@ -138,11 +138,34 @@ const CASES: &[Case] = &[
     // Stores.
     (&[("LENSLET_ORIGIN", "./photos")], "LENSLET_ORIGIN", "file:///folder"),
     (&[("LENSLET_ORIGIN", "s3://Bad_Bucket!")], "LENSLET_ORIGIN", "a bucket"),
-    (&[("LENSLET_ORIGIN", "gs://photos")], "LENSLET_ORIGIN", "not supported in this version"),
+    (&[("LENSLET_ORIGIN", "gs:///photos")], "LENSLET_ORIGIN", "gs://photos"),
+    (&[("LENSLET_ORIGIN", "az://Photos")], "LENSLET_ORIGIN", "az://photos"),
     (
-        &[("LENSLET_ORIGIN", "https://example.com")],
-        "LENSLET_ORIGIN",
-        "not supported in this version",
+        &[("LENSLET_ORIGIN_DEFAULT_SOURCE_TTL", "soon")],
+        "LENSLET_ORIGIN_DEFAULT_SOURCE_TTL",
+        "immutable",
+    ),
+    (&[("LENSLET_ORIGIN_DEFAULT_KEYS", "hunter2")], "LENSLET_ORIGIN_DEFAULT_KEYS", "hex digits"),
+    (
+        &[("LENSLET_ORIGIN_DEFAULT_FETCH_TIMEOUT", "1m")],
+        "LENSLET_ORIGIN_DEFAULT_FETCH_TIMEOUT",
+        "less than LENSLET_REQUEST_TIMEOUT, 10s",
+    ),
+    (
+        &[("LENSLET_ORIGIN_DEFAULT_MAX_SOURCE_BYTES", "2GiB")],
+        "LENSLET_ORIGIN_DEFAULT_MAX_SOURCE_BYTES",
+        "less than LENSLET_MEMORY_LIMIT, here 1GiB",
+    ),
+    (
+        &[("LENSLET_ORIGIN_DEFAULT_MAX_SOURCE_PIXELS", "0")],
+        "LENSLET_ORIGIN_DEFAULT_MAX_SOURCE_PIXELS",
+        "outside 1 to 1000MP",
+    ),
+    (&[("LENSLET_VARIANTS", "https://example.com")], "LENSLET_VARIANTS", "can only be read"),
+    (
+        &[("LENSLET_ORIGIN", "http://example.com")],
+        "LENSLET_ORIGIN_DEFAULT_ALLOW_HTTP",
+        "has to be 1",
     ),
     (&[("LENSLET_ORIGIN", "s3://id:hunter2@photos")], "LENSLET_ORIGIN", "credentials"),
     (&[("LENSLET_VARIANTS", "/var/cache")], "LENSLET_VARIANTS", "file:///folder"),
@@ -201,6 +224,7 @@ const CASES: &[Case] = &[
     (&[("LENSLET_UNSIGNED", "deny")], "LENSLET_KEYS", "lenslet keygen"),
     (&[("LENSLET_UNSIGNED", "sizes")], "LENSLET_UNSIGNED", "needs LENSLET_ALLOWED_SIZES"),
     (&[("LENSLET_UNSIGNED", "presets")], "LENSLET_UNSIGNED", "needs LENSLET_PRESETS_FILE"),
+    (&[("LENSLET_PREGENERATE", "thumb")], "LENSLET_PREGENERATE", "there are no presets"),
     (
         &[("LENSLET_PRESETS_FILE", "/nowhere.toml")],
         "LENSLET_PRESETS_FILE",
@@ -239,15 +263,33 @@ const CASES: &[Case] = &[
         "LENSLET_ON_MISS",
         "LENSLET_WRITE_BACK=sync",
     ),
-    // Not built yet.
+    // Events.
+    (&[("LENSLET_EVENTS", "on")], "LENSLET_EVENTS", "one of: off, admin, public"),
+    (&[("LENSLET_EVENTS", "admin")], "LENSLET_EVENTS", "needs LENSLET_EVENTS_TOKEN"),
+    (&[("LENSLET_EVENTS_TOKEN", "hunter2")], "LENSLET_EVENTS_TOKEN", "at least 16 are"),
+    (&[("LENSLET_EVENTS_TOPICS", "uploads")], "LENSLET_EVENTS_TOPICS", "arn:aws:sns:"),
+    (&[("LENSLET_EVENTS_QUEUE", "0")], "LENSLET_EVENTS_QUEUE", "outside 1 to 1000000"),
+    (&[("LENSLET_EVENTS_LEASE", "0s")], "LENSLET_EVENTS_LEASE", "outside 1s to 1h"),
+    (&[("LENSLET_EVENTS_WEBHOOK", "hunter2")], "LENSLET_EVENTS_WEBHOOK", "http or https URL"),
     (
-        &[("LENSLET_PEERS", "lenslet-headless:8081")],
-        "LENSLET_PEERS",
-        "not supported in this version",
+        &[("LENSLET_EVENTS_WEBHOOK_TOKEN", "hunter2-hunter2-hunter2")],
+        "LENSLET_EVENTS_WEBHOOK_TOKEN",
+        "no effect without LENSLET_EVENTS_WEBHOOK",
     ),
-    (&[("LENSLET_EVENTS", "on")], "LENSLET_EVENTS", "not supported in this version"),
-    (&[("LENSLET_EVENTS_TOKEN", "hunter2")], "LENSLET_EVENTS_TOKEN", "not supported"),
-    (&[("LENSLET_ADMIN_TOKEN", "hunter2")], "LENSLET_ADMIN_TOKEN", "not supported"),
+    // Not built yet.
+    (&[("LENSLET_PEERS", "lenslet-headless:8081")], "LENSLET_PEERS", "needs LENSLET_ADMIN_TOKEN"),
+    (
+        &[("LENSLET_PEERS", "lenslet-headless"), ("LENSLET_ADMIN_TOKEN", "0123456789abcdef")],
+        "LENSLET_PEERS",
+        "host:port",
+    ),
+    (
+        &[("LENSLET_CDN_WEBHOOK_TOKEN", "0123456789abcdef")],
+        "LENSLET_CDN_WEBHOOK_TOKEN",
+        "without LENSLET_CDN_WEBHOOK",
+    ),
+    (&[("LENSLET_CDN_WEBHOOK", "cdn.example")], "LENSLET_CDN_WEBHOOK", "an http or https URL"),
+    (&[("LENSLET_ADMIN_TOKEN", "hunter2")], "LENSLET_ADMIN_TOKEN", "at least 16"),
     (&[("LENSLET_PLAYGROUND", "on")], "LENSLET_PLAYGROUND", "or set it to off"),
     (&[("LENSLET_ISOLATION", "process")], "LENSLET_ISOLATION", "not supported"),
     (&[("LENSLET_DECODED_CACHE", "64MiB")], "LENSLET_DECODED_CACHE", "not supported"),

@@ -5,22 +5,19 @@ use super::access::Unsigned;
 use super::dotenv::default_of;
 use super::env::Env;
 use super::fault::Faults;
-use super::stores::{Layout, OnMiss, StoreAt};
+use super::stores::{Layout, OnMiss, StoreAt, prefix_of};
 use super::url::StorePlace;
 use super::values::{Shown, Switch};
 use super::{Purpose, Settings};
+use crate::model::units::ByteSize;
 use crate::variants::WriteBack;
 
 /// Settings that exist in the design but not yet here: anything but the default is refused,
 /// because passing it over would promise what is not kept.
-const UNBUILT: [&str; 9] = [
-    "LENSLET_ADMIN_TOKEN",
+const UNBUILT: [&str; 5] = [
     "LENSLET_MOUNTS",
     "LENSLET_META",
     "LENSLET_PLAYGROUND",
-    "LENSLET_PEERS",
-    "LENSLET_EVENTS",
-    "LENSLET_EVENTS_TOKEN",
     "LENSLET_DECODED_CACHE",
     "LENSLET_ISOLATION",
 ];
@@ -34,8 +31,11 @@ pub(super) fn between(settings: &Settings, env: &Env, purpose: Purpose, faults: 
     access(settings, faults);
     layout(settings, faults);
     times(settings, faults);
+    origins(settings, faults);
     memory(settings, faults);
     listeners(settings, faults);
+    settings.events.check(faults);
+    pods(settings, faults);
 }
 
 fn refuse_unbuilt(env: &Env, faults: &mut Faults) {
@@ -71,7 +71,9 @@ fn something_to_serve(settings: &Settings, faults: &mut Faults) {
          as file:///srv/photos or s3://photos"
             .to_owned()
     });
-    let closed = settings.access.keys.is_empty() && settings.access.unsigned == Unsigned::Deny;
+    let mut origins = settings.stores.origins.iter();
+    let no_keys = settings.access.keys.is_empty() && origins.all(|o| o.own.keys.is_none());
+    let closed = no_keys && settings.access.unsigned == Unsigned::Deny;
     let names = ["LENSLET_KEYS", "LENSLET_KEYS_FILE", "LENSLET_UNSIGNED"];
     faults.cross(&names, closed, || {
         "is not set while LENSLET_UNSIGNED=deny, so every request would be refused; set it to what \
@@ -122,7 +124,7 @@ fn layout(settings: &Settings, faults: &mut Faults) {
         StorePlace::File(path) => {
             Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
         }
-        StorePlace::S3 { .. } | StorePlace::Memory => None,
+        _ => None,
     };
     // Files carry no mark: a picture mirrored among the originals would be an original again.
     let within_each_other = stores.variants.as_ref().and_then(folder).is_some_and(|variants| {
@@ -163,6 +165,26 @@ fn times(settings: &Settings, faults: &mut Faults) {
     }
 }
 
+/// What single origins have of their own, held to the same bounds.
+fn origins(settings: &Settings, faults: &mut Faults) {
+    let whole = settings.http.request_timeout;
+    let all = settings.capacity.memory;
+    for origin in &settings.stores.origins {
+        let name = |option: &str| format!("{}{option}", prefix_of(&origin.name));
+        let part = origin.own.fetch_timeout.unwrap_or_default();
+        let names = [&name("FETCH_TIMEOUT"), "LENSLET_REQUEST_TIMEOUT"];
+        faults.cross(&names, part >= whole, || {
+            let (part, whole) = (Shown(part), Shown(whole));
+            format!("is {part}, which must be less than LENSLET_REQUEST_TIMEOUT, {whole}")
+        });
+        let source = origin.own.source_bytes.unwrap_or(ByteSize::new(0));
+        let names = [&name("MAX_SOURCE_BYTES"), "LENSLET_MEMORY_LIMIT"];
+        faults.cross(&names, source >= all, || {
+            format!("is {source}, which must be less than LENSLET_MEMORY_LIMIT, here {all}")
+        });
+    }
+}
+
 fn memory(settings: &Settings, faults: &mut Faults) {
     let all = settings.capacity.memory;
     let cache = settings.capacity.memory_cache;
@@ -183,6 +205,19 @@ fn listeners(settings: &Settings, faults: &mut Faults) {
     let same = public.port() != 0 && public.port() == admin.port() && overlap;
     faults.cross(&["LENSLET_ADMIN_LISTEN", "LENSLET_LISTEN"], same, || {
         format!("is {admin}, which LENSLET_LISTEN, {public}, takes already")
+    });
+}
+
+fn pods(settings: &Settings, faults: &mut Faults) {
+    let pods = &settings.pods;
+    let no_token = pods.admin_token.is_none();
+    let names = ["LENSLET_PEERS", "LENSLET_ADMIN_TOKEN", "LENSLET_ADMIN_TOKEN_FILE"];
+    faults.cross(&names, !pods.peers.0.is_empty() && no_token, || {
+        "needs LENSLET_ADMIN_TOKEN, which every pod shows to the others".to_owned()
+    });
+    let nowhere = pods.cdn_webhook_token.is_some() && pods.cdn_webhook.is_none();
+    faults.cross(&["LENSLET_CDN_WEBHOOK_TOKEN", "LENSLET_CDN_WEBHOOK"], nowhere, || {
+        "has no effect without LENSLET_CDN_WEBHOOK".to_owned()
     });
 }
 

@@ -30,16 +30,32 @@ pub fn effective(env: &Env) -> String {
 }
 
 fn line(text: &mut String, name: &str, var: &Var) {
-    let value = if var.value.is_empty() {
+    let (value, source) = (shown(name, var), &var.source);
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{name}={value} # {source}");
+}
+
+fn shown(name: &str, var: &Var) -> String {
+    if var.value.is_empty() {
         String::new()
     } else if known::is_secret(name) {
         "<redacted>".to_owned()
     } else {
         quote(&without_credentials(&var.value))
-    };
-    let source = &var.source;
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{name}={value} # {source}");
+    }
+}
+
+/// Twelve hex digits that are the same for the same settings, wherever they were set. Of a secret
+/// it tells only whether it is set.
+pub(super) fn fingerprint(env: &Env) -> String {
+    let mut hash = blake3::Hasher::new();
+    // Not the platform's own variables: credentials there are new every hour.
+    for (name, var) in env.with_prefix("").filter(|(name, _)| known::exists(name)) {
+        hash.update(format!("{name}={}\n", shown(name, var)).as_bytes());
+    }
+    let mut digits = hash.finalize().to_hex().to_string();
+    digits.truncate(12);
+    digits
 }
 
 #[cfg(test)]
@@ -74,6 +90,18 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }
+    }
+
+    #[test]
+    fn the_fingerprint_follows_the_settings_and_not_where_they_stand() {
+        let print = |pairs: &[(&str, &str)]| {
+            fingerprint(&Env::gather(pairs.iter().map(|(n, v)| (n.into(), v.into())), None))
+        };
+        assert_eq!(print(&[]), print(&[("LENSLET_MAX_QUEUE", "512"), ("HOME", "/x")]));
+        assert_ne!(print(&[]), print(&[("LENSLET_MAX_QUEUE", "7")]));
+        assert_ne!(print(&[]), print(&[("LENSLET_KEYS", "hunter2")]));
+        assert_eq!(print(&[("LENSLET_KEYS", "hunter3")]), print(&[("LENSLET_KEYS", "hunter2")]));
+        assert_eq!(print(&[]).len(), 12);
     }
 
     #[test]

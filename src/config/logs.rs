@@ -15,10 +15,14 @@ words! {
         Pretty = "pretty",
         /// One JSON object a line.
         Json = "json",
+        /// `key=value` pairs.
+        Logfmt = "logfmt",
+        /// JSON with the names that Google Cloud Logging reads.
+        Gcp = "gcp",
     }
 }
 
-/// How logs look. `RUST_LOG` and `NO_COLOR` are honoured here.
+/// How logs look. `RUST_LOG`, `NO_COLOR` and `GOOGLE_CLOUD_PROJECT` are honoured here.
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// The form of a line.
@@ -27,6 +31,8 @@ pub struct Logs {
     pub filter: String,
     /// Whether pretty lines may have colours.
     pub color: bool,
+    /// The Google Cloud project that traces are looked for in.
+    pub project: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +40,7 @@ struct LogVars {
     lenslet_log_format: LogFormat,
     rust_log: Filter,
     no_color: Option<String>,
+    google_cloud_project: Option<Project>,
     // Judged by `Env` before anything is read; read here so that a wrong word is an error.
     #[serde(rename = "lenslet_unknown_env")]
     _unknown_env: UnknownEnv,
@@ -46,6 +53,21 @@ words! {
         Error = "error",
         /// Is logged.
         Warn = "warn",
+    }
+}
+
+/// The id of a project, such as `shop-4711` or `example.com:shop`.
+struct Project(String);
+
+impl FromStr for Project {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(unreadable(text, "the id of a project, of letters, digits and - . : _"))
+        }
     }
 }
 
@@ -62,7 +84,7 @@ impl FromStr for Filter {
     }
 }
 
-deserialize_from_text!(Filter);
+deserialize_from_text!(Filter, Project);
 
 impl Logs {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -70,6 +92,7 @@ impl Logs {
             format: vars.lenslet_log_format,
             filter: vars.rust_log.0,
             color: vars.no_color.is_none(),
+            project: vars.google_cloud_project.map(|project| project.0),
         })
     }
 }

@@ -3,11 +3,13 @@
 //! concern, `check` holds the rules between settings. Never changes the process environment.
 
 mod access;
+pub(crate) mod ahead;
 mod capacity;
 mod check;
 mod dotenv;
 mod effective;
 mod env;
+mod events;
 mod fault;
 mod http;
 mod known;
@@ -15,9 +17,12 @@ mod limits;
 mod logs;
 mod machine;
 mod options;
+mod platform;
+mod pods;
 mod read;
 mod secret;
 mod stores;
+mod tracing;
 mod url;
 mod values;
 
@@ -25,21 +30,28 @@ mod values;
 mod bad_environments;
 
 pub use access::{Access, Unsigned};
+pub use ahead::Ahead;
 pub use capacity::Capacity;
 pub use effective::effective;
 pub use env::{Env, Source};
+pub use events::{Events, Intake, TopicArn, WebhookUrl};
 pub use fault::{Fault, Faults};
 pub use http::{BasePath, CacheControl, CorsOrigin, Http};
 pub use logs::{LogFormat, Logs};
-pub use machine::Machine;
+pub use machine::{Machine, Told};
 pub use options::StoreOptions;
+pub use pods::{Peer, PeerList, Pods, Token};
 pub use secret::Secret;
-pub use stores::{Layout, OnMiss, Origin, StoreAt, Stores};
+pub use stores::{Layout, OnMiss, Origin, OwnRules, StoreAt, Stores};
+pub use tracing::{Batches, Sampling, SpanExport, Tracing};
 pub use url::{PublicUrl, StorePlace, StoreUrl};
 
 use crate::dialect::signature::Keys;
+use crate::model::key::OriginName;
 use crate::model::limits::Limits;
 use read::Reader;
+use std::path::Path;
+use std::time::Duration;
 
 /// Everything an operator can decide, read and checked.
 #[derive(Debug, Clone)]
@@ -48,14 +60,24 @@ pub struct Settings {
     pub http: Http,
     /// Who may ask for what.
     pub access: Access,
+    /// What is made before anybody asks for it.
+    pub ahead: Ahead,
     /// Originals and variants.
     pub stores: Stores,
     /// What one picture may cost.
     pub limits: Limits,
     /// What the process may use.
     pub capacity: Capacity,
+    /// Who orders purges and who else hears of them.
+    pub pods: Pods,
     /// How logs look.
     pub logs: Logs,
+    /// Where traces go.
+    pub tracing: Tracing,
+    /// The same for the same settings, wherever they were set; of secrets only whether they are.
+    pub fingerprint: String,
+    /// How notifications of object stores are taken.
+    pub events: Events,
 }
 
 /// What the settings are for.
@@ -78,17 +100,26 @@ impl Settings {
         let access = Access::read(&mut reader);
         let stores = Stores::read(&mut reader);
         let limits = limits::read(&mut reader);
+        let ahead = Ahead::read(&mut reader, access.as_ref(), limits.as_ref());
         let capacity = Capacity::read(&mut reader, machine);
+        let pods = reader.read::<Pods>();
         let logs = Logs::read(&mut reader);
+        let tracing = Tracing::read(&mut reader);
+        let events = Events::read(&mut reader);
         let mut faults = reader.finish();
         let settings = (|| {
             Some(Self {
                 http: http?,
                 access: access?,
+                ahead: ahead?,
                 stores: stores?,
                 limits: limits?,
                 capacity: capacity?,
+                pods: pods?,
                 logs: logs?,
+                tracing: tracing?,
+                fingerprint: effective::fingerprint(env),
+                events: events?,
             })
         })();
         if let Some(settings) = &settings {
@@ -111,12 +142,55 @@ impl Http {
     }
 }
 
-/// Reads the signing keys alone, for a command that needs nothing else of the environment.
+/// A duration as settings spell it (`90d`, `12h`), between two bounds in milliseconds.
+///
+/// # Errors
+/// One sentence with the form or the range.
+pub fn duration_between(text: &str, least_ms: u64, most_ms: u64) -> Result<Duration, String> {
+    values::span_between(text, least_ms, most_ms)
+}
+
+/// The trimmed text of a secret's file, at most 64 KiB.
+///
+/// # Errors
+/// Why it cannot be read; never what it holds.
+pub fn secret_of(file: &Path) -> Result<String, String> {
+    secret::read_secret(file)
+}
+
+impl Pods {
+    /// Reads these settings alone, for a command that needs nothing else of the environment.
+    ///
+    /// # Errors
+    /// What is wrong with them; the rest of the environment is not looked at.
+    pub fn read(env: &Env) -> Result<Self, Faults> {
+        Reader::alone(env).only()
+    }
+}
+
+/// Reads the keys that sign URLs of one origin, for a command that needs nothing else of the
+/// environment: its own, else `LENSLET_KEYS`.
 ///
 /// # Errors
 /// What is wrong with them; the rest of the environment is not looked at.
-pub fn signing_keys(env: &Env) -> Result<Keys, Faults> {
+pub fn signing_keys(env: &Env, origin: &OriginName) -> Result<Keys, Faults> {
+    let own = Reader::alone(env).only_behind::<access::KeyVars>(&stores::prefix_of(origin))?.keys();
+    if !own.is_empty() {
+        return Ok(own);
+    }
     Reader::alone(env).only::<access::KeyVars>().map(access::KeyVars::keys)
+}
+
+/// Reads the base path alone, as [`signing_keys`] does its part.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn base_path(env: &Env) -> Result<BasePath, Faults> {
+    #[derive(serde::Deserialize)]
+    struct BaseVars {
+        base_path: BasePath,
+    }
+    Reader::alone(env).only::<BaseVars>().map(|vars| vars.base_path)
 }
 
 #[cfg(test)]
@@ -125,9 +199,8 @@ mod tests {
     use crate::model::units::{ByteSize, PixelCount};
     use crate::origin::SourceTtl;
     use crate::variants::WriteBack;
-    use std::time::Duration;
 
-    const MACHINE: Machine = Machine { cpus: 4, memory: ByteSize::new(8 << 30) };
+    const MACHINE: Machine = Machine::of(4, ByteSize::new(8 << 30));
 
     fn read(pairs: &[(&str, &str)], purpose: Purpose) -> Result<Settings, Faults> {
         let env = Env::gather(pairs.iter().map(|(n, v)| (n.into(), v.into())), None);
@@ -261,6 +334,7 @@ mod tests {
         let pairs = [("LENSLET_MAX_FRAMES", "many"), ("LENSLET_ADMIN_LISTEN", "127.0.0.1:7")];
         let env = Env::gather(pairs.map(|(n, v)| (n.into(), v.into())), None);
         assert_eq!(Http::read(&env).unwrap().admin_listen.port(), 7);
-        assert!(signing_keys(&env).is_ok_and(|keys| keys.is_empty()));
+        let shop = OriginName::new("shop").unwrap();
+        assert!(signing_keys(&env, &shop).is_ok_and(|keys| keys.is_empty()));
     }
 }

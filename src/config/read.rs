@@ -38,8 +38,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the one struct and is done.
-    pub(super) fn only<T: DeserializeOwned>(mut self) -> Result<T, Faults> {
-        match self.read() {
+    pub(super) fn only<T: DeserializeOwned>(self) -> Result<T, Faults> {
+        self.only_behind(PREFIX)
+    }
+
+    /// Reads the one struct whose fields are variables behind `prefix` and is done.
+    pub(super) fn only_behind<T: DeserializeOwned>(mut self, prefix: &str) -> Result<T, Faults> {
+        match self.read_behind(prefix) {
             Some(value) if self.faults.is_empty() => Ok(value),
             _ => Err(self.faults),
         }

@@ -1,12 +1,15 @@
 //! Settings of originals and variants: where they lie, how they are laid out, how long they are
 //! believed. Never opens a store.
 
-use super::known::{ORIGIN_PREFIX, VARIANTS_PREFIX, is_option_behind};
+use super::access::KeyVars;
+use super::known::{ORIGIN_PREFIX, VARIANTS_PREFIX, option_behind};
 use super::options::{self, StoreOptions};
 use super::read::Reader;
-use super::url::{PublicUrl, StoreUrl};
+use super::url::{PublicUrl, StorePlace, StoreUrl};
 use super::values::{self, deserialize_from_text, span_between, spelt, unreadable, words};
+use crate::dialect::signature::Keys;
 use crate::model::key::OriginName;
+use crate::model::units::{ByteSize, PixelCount};
 use crate::origin::SourceTtl;
 use crate::variants::WriteBack;
 use serde::Deserialize;
@@ -55,6 +58,48 @@ pub struct Origin {
     pub name: OriginName,
     /// Where its originals lie.
     pub store: StoreAt,
+    /// What it has of its own.
+    pub own: OwnRules,
+}
+
+/// What holds for one origin alone; absent: what holds for all.
+#[derive(Debug, Clone, Default)]
+pub struct OwnRules {
+    /// Keys that sign its URLs, in place of `LENSLET_KEYS`.
+    pub keys: Option<Keys>,
+    /// Bytes of an original.
+    pub source_bytes: Option<ByteSize>,
+    /// Pixels of an original.
+    pub source_pixels: Option<PixelCount>,
+    /// One original from connect to last byte.
+    pub fetch_timeout: Option<Duration>,
+    /// How long a version is believed.
+    pub source_ttl: Option<SourceTtl>,
+}
+
+#[derive(Deserialize)]
+struct OwnVars {
+    #[serde(default, deserialize_with = "values::some_bytes::<1_024, 4_294_967_296, _>")]
+    max_source_bytes: Option<ByteSize>,
+    #[serde(default, deserialize_with = "values::some_pixels::<1, 1_000_000_000, _>")]
+    max_source_pixels: Option<PixelCount>,
+    #[serde(default, deserialize_with = "values::some_span::<100, 600_000, _>")]
+    fetch_timeout: Option<Duration>,
+    source_ttl: Option<SourceTtl>,
+}
+
+impl OwnRules {
+    fn read(reader: &mut Reader<'_>, prefix: &str) -> Self {
+        let keys = reader.read_behind::<KeyVars>(prefix).map(KeyVars::keys);
+        let Some(vars) = reader.read_behind::<OwnVars>(prefix) else { return Self::default() };
+        Self {
+            keys: keys.filter(|keys| !keys.is_empty()),
+            source_bytes: vars.max_source_bytes,
+            source_pixels: vars.max_source_pixels,
+            fetch_timeout: vars.fetch_timeout,
+            source_ttl: vars.source_ttl,
+        }
+    }
 }
 
 words! {
@@ -151,12 +196,20 @@ impl Stores {
         let named = vars.origins.map(|list| list.0).unwrap_or_default();
         let mut origins = Vec::new();
         for (name, url) in default.into_iter().chain(named) {
-            let options = options::read(reader, &prefix_of(&name), url.place());
-            origins.push(Origin { name, store: StoreAt { url, options } });
+            let prefix = prefix_of(&name);
+            let options = options::read(reader, &prefix, url.place());
+            let own = OwnRules::read(reader, &prefix);
+            origins.push(Origin { name, store: StoreAt { url, options }, own });
         }
         let variants = vars.variants.map(|url| {
             let options = options::read(reader, VARIANTS_PREFIX, url.place());
             StoreAt { url, options }
+        });
+        let at_a_web_server = variants
+            .as_ref()
+            .is_some_and(|at: &StoreAt| matches!(at.url.place(), StorePlace::Web { .. }));
+        reader.faults().cross(&["LENSLET_VARIANTS"], at_a_web_server, || {
+            "is a web server, which can only be read; variants need a folder or a bucket".to_owned()
         });
         refuse_options_of_nothing(reader, &origins, variants.is_some());
         Some(Self {
@@ -175,7 +228,7 @@ impl Stores {
 }
 
 /// `my-shop` → `LENSLET_ORIGIN_MY_SHOP_`. No two names share a prefix: names have no `_`.
-fn prefix_of(name: &OriginName) -> String {
+pub(super) fn prefix_of(name: &OriginName) -> String {
     format!("{ORIGIN_PREFIX}{}_", name.as_str().to_ascii_uppercase().replace('-', "_"))
 }
 
@@ -189,13 +242,14 @@ fn refuse_options_of_nothing(reader: &mut Reader<'_>, origins: &[Origin], varian
     let of_variants = reader.env().with_prefix(VARIANTS_PREFIX).map(|(name, _)| name.to_owned());
     let mut orphans: Vec<(String, &str)> = Vec::new();
     if !no_origin && !no_origins {
-        let orphan = |name: &String| !prefixes.iter().any(|prefix| is_option_behind(prefix, name));
+        let orphan =
+            |name: &String| !prefixes.iter().any(|prefix| option_behind(prefix, name).is_some());
         orphans.extend(of_origins.filter(orphan).map(|name| {
             (name, "names no origin of LENSLET_ORIGINS (DEFAULT stands for LENSLET_ORIGIN)")
         }));
     }
     if !no_variants && !variants {
-        let option = |name: &String| is_option_behind(VARIANTS_PREFIX, name);
+        let option = |name: &String| option_behind(VARIANTS_PREFIX, name).is_some();
         orphans.extend(
             of_variants.filter(option).map(|name| (name, "has no effect without LENSLET_VARIANTS")),
         );

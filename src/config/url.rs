@@ -19,6 +19,29 @@ pub enum StorePlace {
         /// In front of every key, without slashes at its ends; may be empty.
         prefix: String,
     },
+    /// `gs://bucket/prefix`: Google Cloud Storage.
+    Gcs {
+        /// The bucket's name.
+        bucket: String,
+        /// As for S3.
+        prefix: String,
+    },
+    /// `az://container/prefix`: Azure Blob Storage; the account is an option.
+    Azure {
+        /// The container's name.
+        container: String,
+        /// As for S3.
+        prefix: String,
+    },
+    /// `https://host/base`, `http://host/base`: a web server, for originals only.
+    Web {
+        /// Whether it is `https`.
+        secure: bool,
+        /// The host, perhaps with a port.
+        authority: String,
+        /// As for S3.
+        prefix: String,
+    },
     /// `memory:///`: gone with the process.
     Memory,
 }
@@ -44,6 +67,21 @@ impl StoreUrl {
     }
 }
 
+impl StorePlace {
+    /// The scheme of its URLs, `https` for every web server.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::S3 { .. } => "s3",
+            Self::Gcs { .. } => "gs",
+            Self::Azure { .. } => "az",
+            Self::Web { .. } => "https",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -54,7 +92,8 @@ impl FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "a URL: file:///folder, s3://bucket/prefix, memory:///";
+        const EXPECTED: &str = "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, \
+                                az://container/prefix, https://host/base, memory:///";
         let (scheme, rest) = split_url(text, EXPECTED)?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let place = match scheme.to_ascii_lowercase().as_str() {
@@ -75,10 +114,27 @@ impl FromStr for StoreUrl {
             }
             "memory" if authority.is_empty() && path.len() <= 1 => StorePlace::Memory,
             "memory" => return Err(unreadable(text, "memory:/// and nothing behind it")),
-            scheme @ ("gs" | "az" | "azure" | "abfs" | "abfss" | "http" | "https") => {
-                return Err(format!(
-                    "{scheme}:// is not supported in this version (expected {EXPECTED})"
+            "gs" if is_bucket(authority) => {
+                StorePlace::Gcs { bucket: authority.to_owned(), prefix: segments(path)? }
+            }
+            "gs" => return Err(unreadable(text, "a bucket as Google names them: gs://photos")),
+            "az" if is_container(authority) => {
+                StorePlace::Azure { container: authority.to_owned(), prefix: segments(path)? }
+            }
+            "az" => {
+                return Err(unreadable(
+                    text,
+                    "a container of a-z 0-9 -, 3 to 63 of them: az://photos",
                 ));
+            }
+            scheme @ ("http" | "https") if is_authority(authority) => StorePlace::Web {
+                secure: scheme == "https",
+                authority: authority.to_owned(),
+                prefix: segments(path)?,
+            },
+            "http" | "https" => return Err(unreadable(text, "a host: https://host/base")),
+            "azure" | "abfs" | "abfss" => {
+                return Err(unreadable(text, "the container behind az://: az://photos"));
             }
             _ => return Err(unreadable(text, EXPECTED)),
         };
@@ -105,10 +161,8 @@ impl FromStr for PublicUrl {
         const EXPECTED: &str = "an http or https URL: https://cdn.example";
         let (scheme, rest) = split_url(text, EXPECTED)?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
         let good = matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
-            && authority.bytes().all(host)
-            && authority.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && is_authority(authority)
             && path.bytes().all(|b| b.is_ascii_graphic());
         if good {
             Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -163,6 +217,18 @@ fn is_bucket(name: &str) -> bool {
     (3..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with(['-', '.'])
 }
 
+fn is_container(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let special = matches!(name, "$root" | "$web");
+    special || ((3..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-'))
+}
+
+/// A host, perhaps with a port; nothing is looked up.
+fn is_authority(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+    text.bytes().all(fits) && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+}
+
 /// What may be shown of a value that might be a URL with credentials in it: they are put out.
 pub(super) fn without_credentials(value: &str) -> String {
     let mut shown = String::with_capacity(value.len());
@@ -192,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_a_folder_a_bucket_or_memory() {
+    fn a_store_is_a_folder_a_bucket_a_web_server_or_memory() {
         assert_eq!(place("file:///srv/a%20b/"), Ok(StorePlace::File("/srv/a b".into())));
         assert_eq!(place("file:///"), Ok(StorePlace::File("/".into())));
         for (text, prefix) in
@@ -200,6 +266,22 @@ mod tests {
         {
             let expected = StorePlace::S3 { bucket: "photos".into(), prefix: prefix.into() };
             assert_eq!(place(text), Ok(expected), "{text:?}");
+        }
+        let gcs = StorePlace::Gcs { bucket: "photos".into(), prefix: "a b".into() };
+        assert_eq!(place("gs://photos/a%20b/"), Ok(gcs));
+        let azure = |container: &str| StorePlace::Azure {
+            container: container.into(),
+            prefix: String::new(),
+        };
+        assert_eq!(place("az://photos"), Ok(azure("photos")));
+        assert_eq!(place("az://$web/"), Ok(azure("$web")));
+        for (text, secure, authority) in [
+            ("https://example.com/base", true, "example.com"),
+            ("HTTP://[::1]:81/base/", false, "[::1]:81"),
+        ] {
+            let web =
+                StorePlace::Web { secure, authority: authority.into(), prefix: "base".into() };
+            assert_eq!(place(text), Ok(web));
         }
         assert_eq!(place("memory:///"), Ok(StorePlace::Memory));
         assert_eq!(place("memory://"), Ok(StorePlace::Memory));
@@ -223,11 +305,14 @@ mod tests {
             "s3://photos/%ff",
             "file:///a\u{7}",
             "file:///a b",
+            "gs:///a",
+            "az://UP",
+            "az://pictures.x",
+            "abfss://photos",
+            "https:///base",
+            "https://example.com/a/../b",
         ] {
             assert!(place(text).unwrap_err().contains("expected"), "{text:?}");
-        }
-        for text in ["gs://photos", "az://photos", "https://example.com/base"] {
-            assert!(place(text).unwrap_err().contains("not supported in this version"), "{text:?}");
         }
     }
 

@@ -138,7 +138,7 @@ pub(super) fn auto_bytes<'de, const MIN: u64, const MAX: u64, D: Deserializer<'d
     })
 }
 
-fn bytes_between(text: &str, least: u64, most: u64) -> Result<ByteSize, String> {
+pub(super) fn bytes_between(text: &str, least: u64, most: u64) -> Result<ByteSize, String> {
     let value: ByteSize = text.parse().map_err(|_| unreadable(text, "bytes: 20971520 or 20MiB"))?;
     if value.get() < least || value.get() > most {
         return Err(outside(text, ByteSize::new(least), ByteSize::new(most)));
@@ -160,6 +160,27 @@ pub(super) fn pixels<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     })
 }
 
+/// Bytes between two bounds, for a setting that may be absent.
+pub(super) fn some_bytes<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ByteSize>, D::Error> {
+    bytes::<MIN, MAX, D>(deserializer).map(Some)
+}
+
+/// Pixels between two bounds, for a setting that may be absent.
+pub(super) fn some_pixels<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PixelCount>, D::Error> {
+    pixels::<MIN, MAX, D>(deserializer).map(Some)
+}
+
+/// A duration between two bounds in milliseconds, for a setting that may be absent.
+pub(super) fn some_span<'de, const MIN_MS: u64, const MAX_MS: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    span::<MIN_MS, MAX_MS, D>(deserializer).map(Some)
+}
+
 /// A whole number between two bounds.
 pub(super) fn whole<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
     deserializer: D,
@@ -167,15 +188,33 @@ pub(super) fn whole<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
     read(deserializer, |text| whole_between(text, MIN, MAX))
 }
 
-/// A whole number between two bounds; `auto` and 0 are `None`.
-pub(super) fn auto_whole<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
+/// CPUs between two whole bounds, a begun one counted as whole: `2`, `0.5`, `1500m` as Kubernetes
+/// writes them. `auto` and 0 are `None`.
+pub(super) fn auto_cpus<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u32>, D::Error> {
-    read(deserializer, |text| match text {
-        "0" => Ok(None),
-        _ if text.eq_ignore_ascii_case("auto") => Ok(None),
-        _ => whole_between(text, MIN, MAX).map(Some),
+    read(deserializer, |text| {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(None);
+        }
+        match cpus(text)? {
+            0 => Ok(None),
+            value if (MIN..=MAX).contains(&value) => Ok(Some(value)),
+            _ => Err(outside(text, MIN, MAX)),
+        }
     })
+}
+
+fn cpus(text: &str) -> Result<u32, String> {
+    let wrong = || unreadable(text, "CPUs: 2, 0.5 or 500m, or auto");
+    let (number, unit) = text.strip_suffix('m').map_or((text, 1_000_000), |rest| (rest, 1_000));
+    // A sign would be read, and means something else here.
+    if !number.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: Decimal = number.parse().map_err(|_| wrong())?;
+    let micros = u128::from(number.micros().unsigned_abs()) * unit / 1_000_000;
+    u32::try_from(micros.div_ceil(1_000_000)).map_err(|_| wrong())
 }
 
 fn whole_between(text: &str, least: u32, most: u32) -> Result<u32, String> {
@@ -263,6 +302,18 @@ mod tests {
             whole_between("99999999999", 1, 9).unwrap_err(),
             "99999999999 is outside 1 to 9"
         );
+    }
+
+    #[test]
+    fn a_begun_cpu_counts_as_a_whole_one() {
+        for (text, value) in
+            [("2", 2), ("0", 0), ("0.25", 1), ("1.5", 2), ("250m", 1), ("1500m", 2), ("4000m", 4)]
+        {
+            assert_eq!(cpus(text), Ok(value), "{text:?}");
+        }
+        for text in ["", "m", "-1", "+1", "2 CPUs", "1e3", ".5"] {
+            assert!(cpus(text).unwrap_err().contains("500m"), "{text:?}");
+        }
     }
 
     #[test]
