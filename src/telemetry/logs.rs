@@ -1,11 +1,12 @@
 //! Logs: where they go, what they look like, and the one line that each request leaves. Never
-//! writes a signature and never lets a control character through.
+//! writes a signature or a token and never lets a control character through.
 
-use super::format::{Json, Pretty};
+use super::format::{Gcp, Json, Logfmt, Pretty};
+use super::redact;
+use super::trace::TraceContext;
 use crate::config::{LogFormat, Logs};
 use crate::model::format::{Format, SourceFormat};
 use crate::model::stage::Stage;
-use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tracing::Level;
@@ -42,21 +43,23 @@ pub fn init(logs: &Logs, stream: Stream) -> Result<(), LogError> {
         Stream::Stdout => BoxMakeWriter::new(std::io::stdout),
         Stream::Stderr => BoxMakeWriter::new(std::io::stderr),
     };
-    let pretty = match logs.format {
-        LogFormat::Auto => terminal,
-        LogFormat::Pretty => true,
-        LogFormat::Json => false,
+    let format = match logs.format {
+        LogFormat::Auto if terminal => LogFormat::Pretty,
+        LogFormat::Auto => LogFormat::Json,
+        other => other,
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         // A closed pipe must not fill the other one with complaints about it.
         .log_internal_errors(false);
-    let started = if pretty {
-        let color = logs.color && terminal;
-        builder.event_format(Pretty { color }).try_init()
-    } else {
-        builder.event_format(Json).try_init()
+    let started = match format {
+        LogFormat::Pretty => {
+            builder.event_format(Pretty { color: logs.color && terminal }).try_init()
+        }
+        LogFormat::Logfmt => builder.event_format(Logfmt).try_init(),
+        LogFormat::Gcp => builder.event_format(Gcp { project: logs.project.clone() }).try_init(),
+        LogFormat::Auto | LogFormat::Json => builder.event_format(Json).try_init(),
     };
     started.map_err(|error| LogError(error.to_string()))
 }
@@ -69,9 +72,11 @@ pub const REQUEST_TARGET: &str = "lenslet::request";
 pub struct RequestLine<'a> {
     /// As in `X-Request-Id`.
     pub request_id: &'a str,
+    /// Where it belongs, if it belongs to a trace.
+    pub trace: Option<TraceContext>,
     /// GET, HEAD, …
     pub method: &'a str,
-    /// Path and query as received; the signature is taken out when the line is written.
+    /// Path and query as received; secrets are taken out when the line is written.
     pub path: &'a str,
     /// Of the answer.
     pub status: u16,
@@ -103,7 +108,8 @@ pub struct RequestLine<'a> {
 
 /// Writes the line: 5xx as an error, 4xx as a warning, anything else as information.
 pub fn emit(line: &RequestLine<'_>) {
-    let path = without_signature(line.path);
+    let path = redact::target(line.path);
+    let error = line.error.map(|error| redact::text(error, line.path));
     let stage = |stage: Stage| {
         let times = line.stages.iter().filter(|(of, _)| *of == stage).map(|(_, time)| *time);
         times.reduce(|sum, time| sum + time).map(millis)
@@ -114,6 +120,9 @@ pub fn emit(line: &RequestLine<'_>) {
                 target: REQUEST_TARGET,
                 $level,
                 request_id = line.request_id,
+                trace_id = line.trace.map(|trace| tracing::field::display(trace.trace)),
+                span_id = line.trace.map(|trace| tracing::field::display(trace.span)),
+                trace_sampled = line.trace.map(|trace| trace.sampled),
                 method = line.method,
                 path = path.as_ref(),
                 status = u64::from(line.status),
@@ -126,6 +135,7 @@ pub fn emit(line: &RequestLine<'_>) {
                 out_format = line.out_format.map(Format::name),
                 width = line.width.map(u64::from),
                 height = line.height.map(u64::from),
+                version_ms = stage(Stage::Version),
                 lookup_ms = stage(Stage::Lookup),
                 fetch_ms = stage(Stage::Fetch),
                 queue_ms = stage(Stage::Queue),
@@ -134,7 +144,7 @@ pub fn emit(line: &RequestLine<'_>) {
                 encode_ms = stage(Stage::Encode),
                 store_ms = stage(Stage::Store),
                 error_code = line.error_code,
-                error = line.error,
+                error = error.as_deref(),
                 "request"
             )
         };
@@ -151,29 +161,10 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// The request target with the value of every `s` parameter taken out.
-fn without_signature(target: &str) -> Cow<'_, str> {
-    let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
-    if !query.split('&').any(is_signature) {
-        return Cow::Borrowed(target);
-    }
-    let fields = query.split('&').map(|field| if is_signature(field) { "s=***" } else { field });
-    Cow::Owned(format!("{path}?{}", fields.collect::<Vec<_>>().join("&")))
-}
-
-/// Whether a field of a query carries a signature: `s`, however it is encoded, also behind an
-/// `&amp;` that slipped through an HTML template, and whatever looks like one by its length.
-fn is_signature(field: &str) -> bool {
-    let (name, value) = field.split_once('=').unwrap_or((field, ""));
-    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-    let spelt = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let looks_like_one = value.len() == 43 && value.bytes().all(spelt);
-    name.trim_start_matches("amp;") == "s" || looks_like_one
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::Write;
     use std::sync::{Arc, Mutex, PoisonError};
 
@@ -210,6 +201,7 @@ pub(super) mod tests {
     fn line(path: &str, status: u16) -> RequestLine<'_> {
         RequestLine {
             request_id: "r1",
+            trace: None,
             method: "GET",
             path,
             status,
@@ -268,18 +260,41 @@ pub(super) mod tests {
         assert_eq!(levels, ["info", "warn", "error"]);
     }
 
+    fn written<E>(format: E, line: &RequestLine<'_>) -> String
+    where
+        E: tracing_subscriber::fmt::FormatEvent<
+                tracing_subscriber::Registry,
+                tracing_subscriber::fmt::format::DefaultFields,
+            > + Send
+            + Sync
+            + 'static,
+    {
+        let kept = Kept::default();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(kept.writer()).event_format(format).finish();
+        tracing::subscriber::with_default(subscriber, || emit(line));
+        kept.text()
+    }
+
+    fn in_every_format(line: &RequestLine<'_>) -> [String; 5] {
+        [
+            written(Json, line),
+            written(Gcp { project: Some("p".to_owned()) }, line),
+            written(Logfmt, line),
+            written(Pretty { color: false }, line),
+            written(Pretty { color: true }, line),
+        ]
+    }
+
     #[test]
-    fn a_signature_never_reaches_the_log() {
-        for (target, shown) in [
-            ("/a?w=1&s=SECRET", "/a?w=1&s=***"),
-            ("/a?s=SECRET&s=SECRET", "/a?s=***&s=***"),
-            ("/a?s=SECRET", "/a?s=***"),
-            ("/a?sharpen=1&ss=x", "/a?sharpen=1&ss=x"),
-            ("/s=1", "/s=1"),
-        ] {
-            assert_eq!(without_signature(target), shown);
-        }
-        assert_eq!(json(&[line("/a?w=1&s=SECRET", 200)])[0]["path"], "/a?w=1&s=***");
+    fn a_line_names_its_trace() {
+        let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let traced = RequestLine { trace: TraceContext::parse(header), ..line("/", 200) };
+        let lines = json(&[traced, line("/", 200)]);
+        assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(lines[0]["span_id"], "b7ad6b7169203331");
+        assert_eq!(lines[0]["trace_sampled"], true);
+        assert!(lines[1].get("trace_id").is_none());
     }
 
     #[test]
@@ -287,5 +302,43 @@ pub(super) mod tests {
         let lines = json(&[line("/a\r\n{\"level\":\"fake\"}\u{1b}[31m\u{9b}", 200)]);
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["path"], "/a\r\n{\"level\":\"fake\"}\u{1b}[31m\u{9b}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_secret_reaches_a_line_of_any_format(
+            secret in "[A-Za-z0-9_-]{8,60}",
+            name in prop::sample::select(vec!["s", "S", "%73", "amp;s", "token", "Token", "sig", "X-Amz-Signature"]),
+            path in "/[a-z]{1,9}",
+            before in "(w=[0-9]{1,3}&)?",
+            behind in "(&h=[0-9]{1,3})?",
+        ) {
+            let target = format!("{path}?{before}{name}={secret}{behind}");
+            let error = format!("the parameter {name}={secret} is not known");
+            let failed = RequestLine { error: Some(&error), ..line(&target, 400) };
+            for text in in_every_format(&failed) {
+                prop_assert!(!text.contains(&secret), "{secret} in {text}");
+                prop_assert!(text.contains(&path));
+            }
+        }
+
+        #[test]
+        fn nothing_in_a_request_makes_a_second_line_or_a_command(text in "\\PC{0,20}[\\x00-\\x9f]{0,20}\\PC{0,20}") {
+            let hostile = RequestLine {
+                request_id: &text,
+                source: Some(&text),
+                error: Some(&text),
+                ..line(&text, 400)
+            };
+            for (index, text) in in_every_format(&hostile).into_iter().enumerate() {
+                // The last one is coloured by us.
+                let text = if index == 4 { text.replace("\u{1b}[33m", "").replace("\u{1b}[0m", "") } else { text };
+                let (line, rest) = text.split_once('\n').unwrap();
+                prop_assert_eq!(rest, "");
+                prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+            }
+        }
     }
 }

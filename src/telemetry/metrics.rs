@@ -1,20 +1,16 @@
-//! Metrics: what is counted about requests and renders, and the text that is scraped. Labels are
-//! bounded by the code; a path, a key or a host never becomes one. Holds no globals.
+//! Metrics: the registry that everything countable is registered with, and the text that is
+//! scraped. Labels are bounded by the code; a path, a key or a host never becomes one. Holds no
+//! globals.
+
+pub use super::renders::{Outcome, RenderMetrics};
+pub use super::requests::{Answered, HttpMetrics, Route};
 
 use super::process::{Codecs, Process};
-use crate::model::format::Format;
-use crate::model::stage::Stage;
+use super::trace::TraceId;
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use std::time::Duration;
-
-/// The media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use prometheus_client::registry::Registry;
 
 /// In front of the name of every metric of ours.
 const PREFIX: &str = "lenslet";
@@ -24,6 +20,17 @@ pub type Label = [(&'static str, &'static str); 1];
 
 /// Two labels and their values, all fixed in the code.
 pub type Labels = [(&'static str, &'static str); 2];
+
+/// What an exemplar says: `trace_id`.
+pub type Exemplar = [(&'static str, TraceId); 1];
+
+/// A histogram whose buckets may point to a trace.
+pub(super) type Traced = HistogramWithExemplars<Exemplar>;
+
+/// The exemplar of a recorded request.
+pub(super) fn exemplar(trace: Option<TraceId>) -> Option<Exemplar> {
+    trace.map(|trace| [("trace_id", trace)])
+}
 
 /// A part of the service that counts.
 pub trait Part {
@@ -44,8 +51,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let ours = registry.sub_registry_with_prefix(PREFIX);
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        ours.register("build", "The running build", build);
+        ours.register("build", "The running build", Info::new(build()));
         ours.register_collector(Box::new(Codecs(codecs)));
         Self { registry }
     }
@@ -53,6 +59,13 @@ impl Metrics {
     /// Adds a part; returns `self` for the next one.
     pub fn add(&mut self, part: &impl Part) -> &mut Self {
         part.register(self.ours());
+        self
+    }
+
+    /// Adds which settings are in effect, by their fingerprint.
+    pub fn configured(&mut self, fingerprint: &str) -> &mut Self {
+        let info = Info::new([("hash", fingerprint.to_owned())]);
+        self.ours().register("config", "The settings in effect", info);
         self
     }
 
@@ -64,199 +77,59 @@ impl Metrics {
     /// Everything as OpenMetrics text; allocates the whole text.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut out = String::with_capacity(16 << 10);
+        let mut out = String::with_capacity(32 << 10);
         // Writing to a String cannot fail, and a collector that fails leaves its own lines out.
         let _ = text::encode(&mut out, &self.registry);
         out
     }
 }
 
-/// 1 ms to 33 s, doubling.
-fn request_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.001, 2.0, 16))
-}
-
-/// 0.1 ms to 13 s: a stage may be much shorter than a request.
-fn stage_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_1, 2.0, 18))
-}
-
-/// What is counted about requests.
-#[derive(Debug, Clone)]
-pub struct HttpMetrics {
-    /// By `status_class` (2xx …) and `cache` (as in `X-Cache`, or none).
-    pub requests: Family<Labels, Counter>,
-    /// Seconds to the answer's head, by `cache`.
-    pub duration: Family<Label, Histogram>,
-    /// Requests begun and not answered.
-    pub in_flight: Gauge,
-    /// Bytes of answers, by `format` (or other).
-    pub response_bytes: Family<Label, Counter>,
-}
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        Self {
-            requests: Family::default(),
-            duration: Family::new_with_constructor(request_buckets),
-            in_flight: Gauge::default(),
-            response_bytes: Family::default(),
-        }
-    }
-}
-
-impl HttpMetrics {
-    /// Counts one answer. `cache` is a value of `X-Cache`, where the answer has one; a word that
-    /// is none of those counts as "other", so that no caller can make up label values.
-    pub fn record(
-        &self,
-        status: u16,
-        cache: Option<&str>,
-        duration: Duration,
-        bytes: u64,
-        format: Option<Format>,
-    ) {
-        let cache = cache_label(cache);
-        let class = ("status_class", status_class(status));
-        self.requests.get_or_create(&[class, ("cache", cache)]).inc();
-        self.duration.get_or_create(&[("cache", cache)]).observe(duration.as_secs_f64());
-        let format = format.map_or("other", Format::name);
-        self.response_bytes.get_or_create(&[("format", format)]).inc_by(bytes);
-    }
-}
-
-impl Part for HttpMetrics {
-    fn register(&self, registry: &mut Registry) {
-        registry.register("http_requests", "Answers given", self.requests.clone());
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from the request's first byte to the answer's head",
-            Unit::Seconds,
-            self.duration.clone(),
-        );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests begun and not answered",
-            self.in_flight.clone(),
-        );
-        registry.register_with_unit(
-            "http_response",
-            "Bytes of the bodies of answers",
-            Unit::Bytes,
-            self.response_bytes.clone(),
-        );
-    }
-}
-
-/// How a render ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a picture.
-    Ok,
-    /// The wish cannot be had: a limit, a contradiction.
-    ClientError,
-    /// The original cannot be had or read.
-    SourceError,
-    /// Past its deadline.
-    Timeout,
-    /// Not begun, for want of room.
-    Shed,
-    /// A bug of ours or of a codec.
-    Panic,
-}
-
-impl Outcome {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ClientError => "client_error",
-            Self::SourceError => "source_error",
-            Self::Timeout => "timeout",
-            Self::Shed => "shed",
-            Self::Panic => "panic",
-        }
-    }
-}
-
-/// What is counted about renders.
-#[derive(Debug, Clone)]
-pub struct RenderMetrics {
-    /// Seconds, by `stage`.
-    pub stages: Family<Label, Histogram>,
-    /// By `format` of the result (or other) and `outcome`.
-    pub transforms: Family<Labels, Counter>,
-}
-
-impl Default for RenderMetrics {
-    fn default() -> Self {
-        let stages = Family::<Label, Histogram>::new_with_constructor(stage_buckets);
-        // A series that exists from the start has a rate from the first event.
-        for stage in Stage::ALL {
-            drop(stages.get_or_create(&[("stage", stage.name())]));
-        }
-        Self { stages, transforms: Family::default() }
-    }
-}
-
-impl RenderMetrics {
-    /// Counts the time of one stage.
-    pub fn observe(&self, stage: Stage, time: Duration) {
-        self.stages.get_or_create(&[("stage", stage.name())]).observe(time.as_secs_f64());
-    }
-
-    /// Counts one render; `format` is the result's, where it was known.
-    pub fn ended(&self, format: Option<Format>, outcome: Outcome) {
-        let format = ("format", format.map_or("other", Format::name));
-        self.transforms.get_or_create(&[format, ("outcome", outcome.name())]).inc();
-    }
-}
-
-impl Part for RenderMetrics {
-    fn register(&self, registry: &mut Registry) {
-        registry.register_with_unit(
-            "stage_duration",
-            "Time of one stage of a request",
-            Unit::Seconds,
-            self.stages.clone(),
-        );
-        registry.register("transforms", "Renders by their end", self.transforms.clone());
-    }
-}
-
-const fn status_class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
-    }
-}
-
-fn cache_label(cache: Option<&str>) -> &'static str {
-    const KNOWN: [&str; 5] = ["memory", "joined", "store", "rendered", "stale"];
-    match cache {
-        None => "none",
-        Some(word) => KNOWN.into_iter().find(|known| *known == word).unwrap_or("other"),
-    }
+/// The labels of the build; the commit only where the build was told it (`GIT_SHA`).
+fn build() -> Vec<(&'static str, &'static str)> {
+    let mut labels = vec![("version", env!("CARGO_PKG_VERSION")), ("rustc", env!("BUILD_RUSTC"))];
+    labels.extend(option_env!("GIT_SHA").filter(|sha| !sha.is_empty()).map(|sha| ("git_sha", sha)));
+    labels
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::format::Format;
+    use crate::model::format::SourceFormat;
+    use crate::model::stage::Stage;
+    use crate::telemetry::trace::TraceContext;
+    use std::time::Duration;
 
     fn scraped() -> String {
         let (http, render) = (HttpMetrics::default(), RenderMetrics::default());
         let mut metrics = Metrics::new(vec![("libwebp", "1.6.0".to_owned())]);
-        metrics.add(&http).add(&render);
+        metrics.add(&http).add(&render).configured("00112233");
         http.in_flight.inc();
         let time = Duration::from_millis(20);
-        http.record(200, Some("memory"), time, 1000, Some(Format::Webp));
-        http.record(404, None, time, 10, None);
-        http.record(200, Some("/made/up"), time, 0, None);
-        render.observe(Stage::Decode, time);
+        let answered = Answered {
+            route: Route::Native,
+            status: 200,
+            cache: Some("memory"),
+            duration: time,
+            bytes: 1000,
+            format: Some(Format::Webp),
+            trace: None,
+        };
+        http.record(&answered);
+        http.record(&Answered {
+            route: Route::Unknown,
+            status: 404,
+            cache: None,
+            bytes: 10,
+            format: None,
+            ..answered
+        });
+        http.record(&Answered { cache: Some("/made/up"), bytes: 0, ..answered });
+        http.refused("expired");
+        render.observe(Stage::Decode, time, None);
         render.ended(Some(Format::Avif), Outcome::Ok);
         render.ended(None, Outcome::Shed);
+        render.made(SourceFormat::Tiff, 5_000, Format::Avif, 900);
         metrics.encode()
     }
 
@@ -264,23 +137,35 @@ mod tests {
     fn the_names_are_the_ones_dashboards_are_built_on() {
         let text = scraped();
         for line in [
-            "lenslet_http_requests_total{status_class=\"2xx\",cache=\"memory\"} 1\n",
-            "lenslet_http_requests_total{status_class=\"4xx\",cache=\"none\"} 1\n",
-            "lenslet_http_requests_total{status_class=\"2xx\",cache=\"other\"} 1\n",
-            "lenslet_http_request_duration_seconds_count{cache=\"memory\"} 1\n",
-            "lenslet_http_request_duration_seconds_bucket{le=\"0.032\",cache=\"memory\"} 1\n",
+            "lenslet_http_requests_total{route=\"native\",status_class=\"2xx\",cache=\"memory\"} 1\n",
+            "lenslet_http_requests_total{route=\"none\",status_class=\"4xx\",cache=\"none\"} 1\n",
+            "lenslet_http_requests_total{route=\"native\",status_class=\"2xx\",cache=\"other\"} 1\n",
+            "lenslet_http_request_duration_seconds_count{route=\"native\",cache=\"memory\"} 1\n",
+            "lenslet_http_request_duration_seconds_bucket{le=\"0.032\",route=\"native\",cache=\"memory\"} 1\n",
             "lenslet_http_requests_in_flight 1\n",
             "lenslet_http_response_bytes_total{format=\"webp\"} 1000\n",
             "lenslet_http_response_bytes_total{format=\"other\"} 10\n",
+            "lenslet_auth_failures_total{reason=\"expired\"} 1\n",
+            "lenslet_auth_failures_total{reason=\"signature_invalid\"} 0\n",
             "lenslet_stage_duration_seconds_count{stage=\"decode\"} 1\n",
             "lenslet_stage_duration_seconds_count{stage=\"fetch\"} 0\n",
             "lenslet_transforms_total{format=\"avif\",outcome=\"ok\"} 1\n",
             "lenslet_transforms_total{format=\"other\",outcome=\"shed\"} 1\n",
+            "lenslet_source_bytes_sum{format=\"tiff\"} 5000.0\n",
+            "lenslet_variant_bytes_bucket{le=\"1024.0\",format=\"avif\"} 1\n",
             "lenslet_codec_info{name=\"libwebp\",version=\"1.6.0\"} 1\n",
-            concat!("lenslet_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"),
+            "lenslet_config_info{hash=\"00112233\"} 1\n",
+            concat!(
+                "lenslet_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\",rustc=\"",
+                env!("BUILD_RUSTC"),
+                "\""
+            ),
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(env!("BUILD_RUSTC").starts_with("1."));
         assert!(!text.contains("made/up"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
@@ -292,6 +177,7 @@ mod tests {
             "process_resident_memory_bytes",
             "process_cpu_seconds_total",
             "process_open_fds",
+            "process_max_fds",
             "process_start_time_seconds",
         ] {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -308,5 +194,26 @@ mod tests {
         types.sort_unstable();
         types.dedup();
         assert_eq!(types.len(), all);
+    }
+
+    #[test]
+    fn a_recorded_request_leaves_its_trace_in_its_bucket() {
+        let (http, mut metrics) = (HttpMetrics::default(), Metrics::new(vec![]));
+        metrics.add(&http);
+        let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let trace = TraceContext::parse(header).unwrap().trace;
+        http.record(&Answered {
+            route: Route::Sized,
+            status: 200,
+            cache: Some("rendered"),
+            duration: Duration::from_millis(3),
+            bytes: 1,
+            format: None,
+            trace: Some(trace),
+        });
+        let text = metrics.encode();
+        let bucket = "lenslet_http_request_duration_seconds_bucket{le=\"0.004\",route=\"sized\",cache=\"rendered\"} 1";
+        let line = text.lines().find(|line| line.starts_with(bucket)).unwrap();
+        assert!(line.contains(&format!(" # {{trace_id=\"{trace}\"}} 0.003")), "{line}");
     }
 }

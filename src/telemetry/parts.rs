@@ -5,18 +5,74 @@ use super::metrics::Part;
 use crate::cpu::CpuMetrics;
 use crate::origin::OriginMetrics;
 use crate::variants::VariantMetrics;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+
+/// Metrics of one kind that the floors below keep apart, under one name with `N` labels.
+#[derive(Debug)]
+struct Grouped<M, const N: usize> {
+    name: &'static str,
+    help: &'static str,
+    metrics: Vec<([(&'static str, &'static str); N], M)>,
+}
+
+impl<M, const N: usize> Collector for Grouped<M, N>
+where
+    M: EncodeMetric + fmt::Debug + Send + Sync + 'static,
+{
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = self.metrics.first().map_or(MetricType::Unknown, |(_, one)| one.metric_type());
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        self.metrics.iter().try_for_each(|(labels, one)| one.encode(family.encode_family(labels)?))
+    }
+}
+
+/// Metrics under one name with one label.
+fn by_label<M>(
+    to: &mut Registry,
+    (name, help, label): (&'static str, &'static str, &'static str),
+    metrics: impl IntoIterator<Item = (&'static str, M)>,
+) where
+    M: EncodeMetric + fmt::Debug + Send + Sync + 'static,
+{
+    let metrics = metrics.into_iter().map(|(value, one)| ([(label, value)], one)).collect();
+    to.register_collector(Box::new(Grouped { name, help, metrics }));
+}
+
+/// How much of the slots is spoken for, reckoned when it is scraped.
+#[derive(Debug)]
+struct Utilization(CpuMetrics);
+
+impl Collector for Utilization {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Renders running and waiting per slot; above 1 there is a backlog";
+        let name = "transform_utilization_ratio";
+        let metric = ConstGauge::new(self.0.utilization());
+        metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+    }
+}
 
 impl Part for CpuMetrics {
     fn register(&self, to: &mut Registry) {
         to.register("transform_slots", "Renders that may run at a time", self.slots.clone());
         to.register("transform_slots_in_use", "Renders running", self.slots_in_use.clone());
-        to.register("transform_queue_depth", "Renders waiting", self.queue_depth.clone());
         to.register(
-            "transform_utilization_ratio",
-            "Renders running and waiting per slot; above 1 there is a backlog",
-            self.utilization.clone(),
+            "background_slots_in_use",
+            "Slots held by work that no request waits for",
+            self.background_slots_in_use.clone(),
         );
+        to.register(
+            "background_waiting",
+            "Background work that waits for a slot",
+            self.background_waiting.clone(),
+        );
+        to.register("transform_queue_depth", "Renders waiting", self.queue_depth.clone());
+        to.register_collector(Box::new(Utilization(self.clone())));
         to.register_with_unit(
             "memory_budget",
             "What renders may take together",
@@ -38,45 +94,69 @@ impl Part for CpuMetrics {
     }
 }
 
+/// The labels of a look into a tier and its result.
+const fn look(tier: &'static str, result: &'static str) -> [(&'static str, &'static str); 2] {
+    [("tier", tier), ("result", result)]
+}
+
 impl Part for VariantMetrics {
     fn register(&self, to: &mut Registry) {
-        to.register("memory_cache_hits", "Found in memory", self.memory_hits.clone());
-        to.register("memory_cache_misses", "Not found in memory", self.memory_misses.clone());
-        to.register_with_unit(
-            "memory_cache",
-            "Held in memory",
-            Unit::Bytes,
-            self.memory_bytes.clone(),
-        );
-        to.register("memory_cache_entries", "Variants in memory", self.memory_entries.clone());
-        to.register("store_hits", "Found in the variant store", self.store_hits.clone());
-        to.register("store_misses", "Not found in the variant store", self.store_misses.clone());
-        to.register("store_torn", "Stored objects cut off or altered", self.torn.clone());
-        to.register("store_foreign", "Stored objects of something else", self.foreign.clone());
-        to.register("store_unmarked", "Mirrored objects without our mark", self.unmarked.clone());
-        to.register(
-            "store_read_forbidden",
-            "Reads the store refused: is the permission to list missing?",
-            self.read_forbidden.clone(),
-        );
-        to.register("store_read_errors", "Reads that failed", self.read_errors.clone());
-        to.register("store_read_timeouts", "Reads out of time", self.read_timeouts.clone());
-        to.register("store_read_skipped", "Reads spared by the breaker", self.read_skipped.clone());
-        to.register("stale_hits", "Answers while the origin was down", self.stale_hits.clone());
-        to.register("store_writes", "Variants written", self.writes.clone());
-        to.register("store_write_errors", "Writes that failed", self.write_errors.clone());
-        to.register("store_write_forbidden", "Writes refused", self.write_forbidden.clone());
-        to.register(
-            "store_write_skipped",
-            "Writes spared by the breaker",
-            self.write_skipped.clone(),
-        );
-        to.register(
-            "mirror_refused",
-            "Writes given up because something not ours lies there",
-            self.mirror_refused.clone(),
-        );
+        to.register_collector(Box::new(Grouped {
+            name: "cache_requests",
+            help: "Looks for a variant, by tier and result",
+            metrics: vec![
+                (look("memory", "hit"), self.memory_hits.clone()),
+                (look("memory", "miss"), self.memory_misses.clone()),
+                (look("store", "hit"), self.store_hits.clone()),
+                (look("store", "miss"), self.store_misses.clone()),
+                (look("store", "stale"), self.stale_hits.clone()),
+            ],
+        }));
+        to.register_with_unit("cache", "Held in memory", Unit::Bytes, self.memory_bytes.clone());
+        to.register("cache_entries", "Variants in memory", self.memory_entries.clone());
+        let evictions = ("cache_evictions", "Variants that left memory, by cause", "cause");
+        let evicted = &self.evicted;
+        let causes: [(_, Counter); 4] = [
+            ("size", evicted.size.clone()),
+            ("replaced", evicted.replaced.clone()),
+            ("expired", evicted.expired.clone()),
+            ("explicit", evicted.explicit.clone()),
+        ];
+        by_label(to, evictions, causes);
+        let faults = ("store_read_faults", "Reads of a stored variant that gave none", "kind");
+        let kinds: [(_, Counter); 7] = [
+            ("torn", self.torn.clone()),
+            ("foreign", self.foreign.clone()),
+            ("unmarked", self.unmarked.clone()),
+            // Most often a missing permission to list.
+            ("forbidden", self.read_forbidden.clone()),
+            ("error", self.read_errors.clone()),
+            ("timeout", self.read_timeouts.clone()),
+            ("skipped", self.read_skipped.clone()),
+        ];
+        by_label(to, faults, kinds);
+        let writes = ("store_writes", "Variants written to the store, or not", "outcome");
+        let outcomes: [(_, Counter); 5] = [
+            ("stored", self.writes.clone()),
+            ("error", self.write_errors.clone()),
+            ("forbidden", self.write_forbidden.clone()),
+            ("skipped", self.write_skipped.clone()),
+            // Something that is not ours lies there.
+            ("refused", self.mirror_refused.clone()),
+        ];
+        by_label(to, writes, outcomes);
         to.register("writeback_dropped", "Variants not written at all", self.write_dropped.clone());
+        to.register(
+            "writeback_purged",
+            "Variants not written because a purge came in between",
+            self.write_purged.clone(),
+        );
+        to.register("purge_objects_deleted", "Objects purges deleted", self.purged.clone());
+        to.register(
+            "purge_objects_failed",
+            "Objects purges could not delete",
+            self.purge_failed.clone(),
+        );
         to.register("writeback_queue_depth", "Writes accepted", self.queue_depth.clone());
         to.register_with_unit(
             "writeback_queue",
@@ -84,16 +164,10 @@ impl Part for VariantMetrics {
             Unit::Bytes,
             self.queue_bytes.clone(),
         );
-        to.register(
-            "store_read_breaker_open",
-            "1 while reads leave the store alone",
-            self.read_breaker_open.clone(),
-        );
-        to.register(
-            "store_write_breaker_open",
-            "1 while writes leave the store alone",
-            self.write_breaker_open.clone(),
-        );
+        let breaker = ("store_breaker_open", "1 while the variant store is left alone", "op");
+        let breakers: [(_, Gauge); 2] =
+            [("read", self.read_breaker_open.clone()), ("write", self.write_breaker_open.clone())];
+        by_label(to, breaker, breakers);
     }
 }
 
@@ -105,6 +179,10 @@ impl Part for OriginMetrics {
         to.register("origin_refreshes", "HEADs sent ahead of expiry", self.refreshes.clone());
         to.register("origin_restarts", "Reads begun again after a change", self.restarts.clone());
         to.register("origin_stale", "Versions given unconfirmed", self.stale.clone());
+        // A series that exists from the start has a rate from the first event.
+        for kind in ["not_found", "forbidden", "too_large", "unavailable", "timed_out", "busy"] {
+            drop(self.errors.get_or_create(&[("kind", kind)]));
+        }
         to.register("origin_errors", "Failures by kind", self.errors.clone());
         to.register("origin_in_flight", "Originals being read", self.in_flight.clone());
     }
@@ -123,5 +201,30 @@ mod tests {
         origins.failed(&OriginError::Busy);
         let text = metrics.encode();
         assert!(text.contains("lenslet_origin_errors_total{kind=\"busy\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn what_the_floors_keep_apart_is_scraped_under_one_name() {
+        let (variants, cpu) = (VariantMetrics::default(), CpuMetrics::default());
+        let mut metrics = Metrics::new(vec![]);
+        metrics.add(&variants).add(&cpu);
+        variants.store_hits.inc_by(3);
+        variants.read_breaker_open.set(1);
+        cpu.slots.set(4);
+        cpu.slots_in_use.set(4);
+        cpu.background_slots_in_use.set(1);
+        cpu.queue_depth.set(3);
+        let text = metrics.encode();
+        for line in [
+            "# TYPE lenslet_cache_requests counter\n",
+            "lenslet_cache_requests_total{tier=\"store\",result=\"hit\"} 3\n",
+            "lenslet_cache_requests_total{tier=\"memory\",result=\"miss\"} 0\n",
+            "# TYPE lenslet_store_breaker_open gauge\n",
+            "lenslet_store_breaker_open{op=\"read\"} 1\n",
+            "lenslet_cache_evictions_total{cause=\"size\"} 0\n",
+            "lenslet_transform_utilization_ratio 1.5\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 }

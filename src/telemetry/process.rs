@@ -29,6 +29,8 @@ impl Collector for Process {
         };
         gauge("process_resident_memory", "Memory in RAM", Some(&Unit::Bytes), resident(&status))?;
         gauge("process_open_fds", "Open file descriptors", None, open_files())?;
+        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        gauge("process_max_fds", "Most open file descriptors", None, most_files(&limits))?;
         let boot = fs::read_to_string("/proc/stat").ok().and_then(|stat| boot_time(&stat));
         let start = boot.zip(times).map(|(boot, times)| boot + times.start);
         let help = "Start of the process since the epoch";
@@ -73,6 +75,12 @@ fn boot_time(stat: &str) -> Option<f64> {
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
+fn most_files(limits: &str) -> Option<f64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    // "unlimited" is no number.
+    line.split_whitespace().next()?.parse().ok()
+}
+
 fn open_files() -> Option<f64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();
     // The listing itself held one.
@@ -109,6 +117,8 @@ mod tests {
     fn sizes_are_in_bytes() {
         assert_eq!(resident("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2_097_152.0));
         assert_eq!(resident("Name:\tx\n"), None);
+        assert_eq!(most_files("Limit Soft\nMax open files   1024   4096   files\n"), Some(1024.0));
+        assert_eq!(most_files("Max open files   unlimited   unlimited   files\n"), None);
         assert_eq!(boot_time("cpu 1\nbtime 1700000000\n"), Some(1_700_000_000.0));
     }
 }
