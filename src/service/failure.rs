@@ -141,6 +141,8 @@ impl From<OriginError> for Failure {
             OriginError::Unavailable(_) => {
                 Self::new(ErrorCode::OriginFailed, "the origin failed").with_detail(message)
             }
+            // Whoever set the origin up has to read what it must do; no host is named in it.
+            OriginError::Unusable(_) => Self::new(ErrorCode::OriginFailed, message),
             OriginError::TimedOut => Self::new(ErrorCode::OriginTimeout, message),
             OriginError::Busy => {
                 let mut failure = Self::new(ErrorCode::Overloaded, message);

@@ -2,9 +2,25 @@
 //! status code; above here nobody knows a pixel.
 
 mod admin;
+pub mod ahead;
+pub mod answer;
+pub mod batch;
+mod budget;
+mod cdn;
 pub mod compose;
+pub mod events;
 pub mod failure;
 pub mod http;
+pub mod info;
+pub mod job;
+mod outgoing;
+mod peers;
+pub mod probe;
+pub mod purge;
+pub mod recent;
 pub mod render;
 pub mod run;
 pub mod story;
+pub mod territory;
+pub mod warm;
+pub mod workshop;

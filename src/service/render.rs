@@ -24,6 +24,8 @@ pub struct Render {
     pub variant: Variant,
     /// The original's header.
     pub header: Header,
+    /// The name of the original's colour profile, where it has one.
+    pub profile: Option<String>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -56,16 +58,17 @@ pub async fn render(
             timings.push((stage, now - last));
             last = now;
         });
+        let profile = codec::profile_name(&original, &header);
         // The original is freed here, on the pool, before the answer is built.
         drop(original);
-        (rendered, timings)
+        (rendered, profile, timings)
     };
-    let (rendered, stages) = cpu.run(ticket, job).await?;
+    let (rendered, profile, stages) = cpu.run(ticket, job).await?;
     let Rendered { format, size, body } = rendered?;
     let mut timings = vec![(Stage::Queue, queued)];
     timings.extend(stages);
     // Encoders overshoot; the memory tier weighs what is used, so nothing else may be held.
     let body = Bytes::from(body.into_boxed_slice());
     let variant = Variant { format, size, source_frames: header.frames, body };
-    Ok(Render { variant, header, timings })
+    Ok(Render { variant, header, profile, timings })
 }

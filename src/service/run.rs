@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -53,6 +53,9 @@ pub struct Listeners {
 /// A request's head must be complete within this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the collector of traces may take at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
 /// A process that serves.
 pub struct Running {
     /// The public address, its port real.
@@ -66,9 +69,9 @@ pub struct Running {
     servers: [Server; 2],
 }
 
-struct Server {
-    handle: ServerHandle,
-    thread: JoinHandle<io::Result<()>>,
+pub(super) struct Server {
+    pub(super) handle: ServerHandle,
+    pub(super) thread: JoinHandle<io::Result<()>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -113,7 +116,11 @@ pub fn start(
     })?;
 
     let lifecycle = Arc::clone(&state.lifecycle);
-    let admin_state = web::Data::new(AdminState { lifecycle: Arc::clone(&lifecycle), scrape });
+    let admin_state = web::Data::new(AdminState {
+        lifecycle: Arc::clone(&lifecycle),
+        scrape,
+        public: Arc::clone(&state),
+    });
     let admin_server = serve("admin", move || {
         let server =
             HttpServer::new(move || App::new().configure(admin::routes(admin_state.clone())))
@@ -135,7 +142,7 @@ pub fn start(
 }
 
 /// Runs a server on a thread of its own and hands its handle back.
-fn serve(
+pub(super) fn serve(
     name: &'static str,
     build: impl FnOnce() -> io::Result<actix_web::dev::Server> + Send + 'static,
 ) -> io::Result<Server> {
@@ -175,6 +182,9 @@ impl Running {
     /// writes are written. A second signal during the delay cuts it short.
     pub fn stop(self) -> Drained {
         self.lifecycle.drain();
+        if let Some(events) = &self.state.events {
+            events.close();
+        }
         let [public, admin] = self.servers;
         let delay = self.listeners.drain_delay;
         let grace = self.listeners.grace;
@@ -184,7 +194,15 @@ impl Running {
                 () = signal() => tracing::warn!("second signal, not waiting for the load balancer"),
             }
             public.handle.stop(true).await;
-            let drained = self.state.service.drain(grace).await;
+            // One grace for all that is left. Works of events order purges and write variants, so
+            // the queue of writes, which empties all the while, is closed last.
+            let (begun, service) = (Instant::now(), &self.state.service);
+            if let Some(events) = &self.state.events {
+                events.drain(begun + grace / 2).await;
+            }
+            service.finish_purges(begun + grace * 3 / 4).await;
+            let drained = service.drain(grace.saturating_sub(begun.elapsed())).await;
+            self.state.observer.flush(FLUSH).await;
             admin.handle.stop(false).await;
             drained
         });
@@ -201,7 +219,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn signal() {
+/// Waits for SIGTERM or SIGINT.
+pub async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind| async move {
         match signal(kind) {

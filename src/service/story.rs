@@ -1,90 +1,27 @@
 //! The walk of a request (DESIGN §1), in order: version, key, 304, memory, flight, store, render,
 //! keep. Knows no HTTP: what comes in is a parsed request, what goes out a variant or a failure.
 
+use super::answer::{Answer, Ask, CacheStatus, Made};
 use super::failure::{ErrorCode, Failure};
+use super::info::Infos;
+use super::purge::Purging;
+use super::recent::Recent;
 use super::render::{Render, Timings, render};
 use crate::cpu::Cpu;
 use crate::flight::{Abandoned, Flights, Role};
-use crate::model::key::{SourceId, VariantKey};
+use crate::model::key::{OriginName, SourceId, VariantKey};
 use crate::model::limits::Limits;
-use crate::model::source::Header;
 use crate::model::stage::Stage;
-use crate::model::transform::Transform;
 use crate::origin::{OriginError, Original, Origins, SourceMeta, Version};
 use crate::telemetry::metrics::{Outcome, RenderMetrics};
-use crate::variants::{Drained, Kept, Placement, SourceRecord, Variant, Variants};
+use crate::telemetry::trace::TraceId;
+use crate::variants::{
+    Drained, Kept, Placement, Since, SourceInfo, SourceRecord, Variant, Variants,
+};
+use bytes::Bytes;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-
-/// What one request asks of the service.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// Which original.
-    pub source: SourceId,
-    /// The version label of the URL; a new one forces a look at the origin.
-    pub v: Option<String>,
-    /// The canonical wish.
-    pub wish: Arc<Transform>,
-    /// Where the variant lies in the store.
-    pub placement: Placement,
-    /// When the answer must be there.
-    pub deadline: Instant,
-}
-
-/// How an answer came about, for `X-Cache`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CacheStatus {
-    /// From this process's memory.
-    Memory,
-    /// Made for somebody else who asked at the same time.
-    Joined,
-    /// Read from the variant store.
-    Store,
-    /// Rendered for this request.
-    Rendered,
-    /// An older version, because the origin is down.
-    Stale,
-}
-
-impl CacheStatus {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Joined => "joined",
-            Self::Store => "store",
-            Self::Rendered => "rendered",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// A picture to answer with, or the news that the client has it.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its identity, and so its ETag.
-    pub key: VariantKey,
-    /// The picture; none: the client's copy is good (304).
-    pub made: Option<Made>,
-    /// Whether the origin could not confirm that this is the newest version.
-    pub stale: bool,
-}
-
-/// A variant and how it came about.
-#[derive(Debug, Clone)]
-pub struct Made {
-    /// The picture.
-    pub variant: Arc<Variant>,
-    /// Where it came from.
-    pub cache: CacheStatus,
-    /// Where the time went.
-    pub timings: Timings,
-    /// The original's header and length, where it was read.
-    pub source: Option<(Header, u64)>,
-    /// Whether the store is known to hold it (for `ON_MISS=redirect`).
-    pub stored: bool,
-}
 
 /// What a flight ends in: the key may differ from the one asked for, where the original changed
 /// between HEAD and GET.
@@ -104,17 +41,39 @@ pub struct Service {
     pub(super) variants: Variants,
     pub(super) cpu: Cpu,
     pub(super) limits: Limits,
+    /// Limits of origins that have some of their own.
+    pub(super) own_limits: HashMap<OriginName, Limits>,
     pub(super) metrics: RenderMetrics,
-    pub(super) flights: Flights<Flown>,
+    /// The flights, each about its variant.
+    pub(super) flights: Flights<Flown, VariantKey>,
     /// Which digest lies at which mirrored path, for a short while: then it is looked at again.
     pub(super) mirrored: moka::sync::Cache<String, String>,
     /// Faults of originals, by key digest, for a short while.
-    pub(super) faults: moka::sync::Cache<String, Failure>,
+    pub(super) faults: moka::sync::Cache<String, Fault>,
+    /// Documents about originals.
+    pub(super) infos: Infos,
+    /// Originals whose events were done lately.
+    pub(super) recent: Recent,
+    /// How purges are done.
+    pub(super) purging: Purging,
+}
+
+/// What is wrong with an original.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    /// Which original.
+    pub(super) source: SourceId,
+    pub(super) failure: Failure,
 }
 
 /// When an origin must have answered for its own slowness to be told from ours.
-fn before(deadline: Instant) -> Instant {
+pub(super) fn before(deadline: Instant) -> Instant {
     deadline.checked_sub(ORIGIN_MARGIN).unwrap_or(deadline)
+}
+
+/// The trace that the times of this request may point to.
+fn recorded(ask: &Ask) -> Option<TraceId> {
+    ask.trace.filter(|trace| trace.sampled).map(|trace| trace.trace)
 }
 
 impl Service {
@@ -128,14 +87,17 @@ impl Service {
         is_known: impl Fn(&str) -> bool,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let version = match self.version(&ask).await {
+        // Before anything is looked up: what a purge covers that comes after is not kept.
+        let since = self.variants.since();
+        let version = match self.original(&ask.source, ask.v.as_deref(), ask.deadline).await {
             Ok(version) => version,
-            Err(failure) => return self.stale(ask, failure).await,
+            Err(failure) => return self.stale(ask, failure, since).await,
         };
+        let asked = started.elapsed();
         let Version { meta, stale, .. } = version;
         let key = VariantKey::new(ask.source.clone(), meta.version.clone(), &ask.wish);
         if let Some(fault) = self.faults.get(key.digest()) {
-            return Err(fault);
+            return Err(fault.failure);
         }
         if is_known(&key.etag()) {
             return Ok(Answer { key, made: None, stale });
@@ -143,25 +105,30 @@ impl Service {
         if self.is_in_place(&ask.placement, &key)
             && let Some(variant) = self.variants.memory(&key)
         {
-            let timings = vec![(Stage::Lookup, started.elapsed())];
+            let lookup = started.elapsed().saturating_sub(asked);
+            let timings = vec![(Stage::Version, asked), (Stage::Lookup, lookup)];
             let made = Made {
                 variant,
                 cache: if stale { CacheStatus::Stale } else { CacheStatus::Memory },
                 timings,
                 source: None,
                 stored: false,
+                leader: None,
             };
             return Ok(Answer { key, made: Some(made), stale });
         }
         let deadline = ask.deadline;
+        // What began before a purge is not for those who come after it.
+        let generation = self.variants.generation(&key, since);
         let flight = match &ask.placement {
-            Placement::Versioned => key.digest().to_owned(),
+            Placement::Versioned => format!("{generation} {}", key.digest()),
             // The same picture under another path is another object to be written.
-            Placement::Mirror { path } => format!("{} {path}", key.digest()),
+            Placement::Mirror { path } => format!("{generation} {} {path}", key.digest()),
         };
-        let joined = self.flights.join(&self.runtime, &flight, |abandoned| {
-            let (service, key) = (Arc::clone(self), key.clone());
-            async move { service.make(ask, key, meta, abandoned).await }
+        let again = ask.clone();
+        let joined = self.flights.join_about(&self.runtime, &flight, key.clone(), |abandoned| {
+            let service = Arc::clone(self);
+            async move { service.make(ask, key, meta, since, abandoned).await }
         });
         let followed = joined.role == Role::Followed;
         let flown = match tokio::time::timeout_at(deadline.into(), joined.wait()).await {
@@ -169,13 +136,25 @@ impl Service {
             Ok(Err(lost)) => Err(Failure::internal(lost.to_string())),
             Err(_elapsed) => Err(Failure::deadline()),
         };
-        let (key, mut made) = flown?;
+        let (key, mut made) = match flown {
+            Ok(flown) => flown,
+            // Of its newest version there is nothing; what was made of an older one may do.
+            Err(failure) => return self.stale(again, failure, since).await,
+        };
+        // The rest of the times is the flight's.
+        made.timings.insert(0, (Stage::Version, asked));
         if stale {
             made.cache = CacheStatus::Stale;
         } else if followed {
             made.cache = CacheStatus::Joined;
         }
         Ok(Answer { key, made: Some(made), stale })
+    }
+
+    /// What an original of this origin may cost.
+    #[must_use]
+    pub fn limits_of(&self, source: &SourceId) -> Limits {
+        self.own_limits.get(&source.origin).copied().unwrap_or(self.limits)
     }
 
     /// Whether the picture is where whoever sent the request will look for it next. A mirrored
@@ -189,17 +168,24 @@ impl Service {
         }
     }
 
-    fn note_place(&self, placement: &Placement, key: &VariantKey) {
+    pub(super) fn note_place(&self, placement: &Placement, key: &VariantKey, since: Since) {
         if let Placement::Mirror { path } = placement {
             self.mirrored.insert(path.clone(), key.digest().to_owned());
+            if self.variants.is_purged(key, since) {
+                self.mirrored.invalidate(path);
+            }
         }
     }
 
     /// Which version of the original lies there. What carries our own mark is a variant, never
     /// an original: originals and variants may share a bucket.
-    async fn version(&self, ask: &Ask) -> Result<Version, Failure> {
-        let patience = before(ask.deadline);
-        let version = self.origins.version(&ask.source, ask.v.as_deref(), patience).await?;
+    pub(super) async fn original(
+        &self,
+        source: &SourceId,
+        v: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Version, Failure> {
+        let version = self.origins.version(source, v, before(deadline)).await?;
         if version.ours {
             return Err(OriginError::NotFound.into());
         }
@@ -208,7 +194,12 @@ impl Service {
 
     /// The origin cannot be asked: the newest stored variant of the same wish is better than an
     /// error, unless the origin's answer was that the original is gone.
-    async fn stale(self: &Arc<Self>, ask: Ask, failure: Failure) -> Result<Answer, Failure> {
+    async fn stale(
+        self: &Arc<Self>,
+        ask: Ask,
+        failure: Failure,
+        since: Since,
+    ) -> Result<Answer, Failure> {
         if !matches!(failure.code, ErrorCode::OriginFailed | ErrorCode::OriginTimeout) {
             return Err(failure);
         }
@@ -217,7 +208,7 @@ impl Service {
         let service = Arc::clone(self);
         // Connections to the store live on the runtime of the flights.
         let looked = self.runtime.spawn(async move {
-            service.variants.newest(&ask.source, &ask.wish, &ask.placement, deadline).await
+            service.variants.newest(&ask.source, &ask.wish, &ask.placement, deadline, since).await
         });
         let Ok(Some((key, variant))) = looked.await else { return Err(failure) };
         let made = Made {
@@ -226,6 +217,7 @@ impl Service {
             timings: Timings::new(),
             source: None,
             stored: true,
+            leader: None,
         };
         Ok(Answer { key, made: Some(made), stale: true })
     }
@@ -236,29 +228,49 @@ impl Service {
         ask: Ask,
         key: VariantKey,
         expected: SourceMeta,
+        since: Since,
         abandoned: Abandoned,
     ) -> Flown {
         let looked = Instant::now();
-        if let Some(variant) = self.variants.stored(&key, &ask.placement, ask.deadline).await {
-            self.note_place(&ask.placement, &key);
-            let timings = vec![(Stage::Lookup, looked.elapsed())];
-            let made =
-                Made { variant, cache: CacheStatus::Store, timings, source: None, stored: true };
+        let stored = self.variants.stored(&key, &ask.placement, ask.deadline, since).await;
+        if let Some(variant) = stored {
+            self.note_place(&ask.placement, &key, since);
+            let lookup = looked.elapsed();
+            self.metrics.observe(Stage::Lookup, lookup, recorded(&ask));
+            let made = Made {
+                variant,
+                cache: CacheStatus::Store,
+                timings: vec![(Stage::Lookup, lookup)],
+                source: None,
+                stored: true,
+                leader: ask.trace,
+            };
             return Ok((key, made));
         }
         if matches!(ask.placement, Placement::Mirror { .. })
             && let Some(variant) = self.variants.memory(&key)
         {
-            return Ok(self.put_in_place(ask, key, variant).await);
+            return Ok(self.put_in_place(ask, key, variant, since).await);
         }
         let lookup = looked.elapsed();
-        let result = self.make_from_original(&ask, &key, &expected, lookup, &abandoned).await;
-        if let Err(failure) = &result
-            && failure.is_of_the_source()
-        {
-            self.faults.insert(key.digest().to_owned(), failure.clone());
+        let result =
+            self.make_from_original(&ask, &key, &expected, lookup, since, &abandoned).await;
+        if let Err(failure) = &result {
+            self.note_fault(&key, failure, since);
         }
         result
+    }
+
+    /// Remembers for a short while what is wrong with an original, if it is that which is wrong.
+    pub(super) fn note_fault(&self, key: &VariantKey, failure: &Failure, since: Since) {
+        if !failure.is_of_the_source() {
+            return;
+        }
+        let fault = Fault { source: key.source.clone(), failure: failure.clone() };
+        self.faults.insert(key.digest().to_owned(), fault);
+        if self.variants.is_purged(key, since) {
+            self.faults.invalidate(key.digest());
+        }
     }
 
     /// A picture that is in memory but not where the bucket would serve it from.
@@ -267,15 +279,35 @@ impl Service {
         ask: Ask,
         key: VariantKey,
         variant: Arc<Variant>,
+        since: Since,
     ) -> (VariantKey, Made) {
         let storing = Instant::now();
         let placement = ask.placement.clone();
-        let kept = self.variants.keep(&key, placement, Arc::clone(&variant), None).await;
-        self.note_place(&ask.placement, &key);
+        let kept = self.variants.keep(&key, placement, Arc::clone(&variant), None, since).await;
+        self.note_place(&ask.placement, &key, since);
         let timings = vec![(Stage::Store, storing.elapsed())];
         let stored = kept == Kept::Stored;
-        let made = Made { variant, cache: CacheStatus::Memory, timings, source: None, stored };
+        let made = Made {
+            variant,
+            cache: CacheStatus::Memory,
+            timings,
+            source: None,
+            stored,
+            leader: ask.trace,
+        };
         (key, made)
+    }
+
+    /// The bytes of an original and what they are; a variant of ours is no original, whatever a
+    /// HEAD before it said.
+    pub(super) async fn original_bytes(
+        &self,
+        source: &SourceId,
+        expected: &SourceMeta,
+        deadline: Instant,
+    ) -> Result<(SourceMeta, Bytes), Failure> {
+        let Original { meta, body, ours } = self.origins.fetch(source, expected, deadline).await?;
+        if ours { Err(OriginError::NotFound.into()) } else { Ok((meta, body)) }
     }
 
     async fn make_from_original(
@@ -284,11 +316,11 @@ impl Service {
         key: &VariantKey,
         expected: &SourceMeta,
         lookup: Duration,
+        since: Since,
         abandoned: &Abandoned,
     ) -> Flown {
         let fetching = Instant::now();
-        let Original { meta, body } =
-            self.origins.fetch(&ask.source, expected, before(ask.deadline)).await?;
+        let (meta, body) = self.original_bytes(&ask.source, expected, before(ask.deadline)).await?;
         let mut timings = vec![(Stage::Lookup, lookup), (Stage::Fetch, fetching.elapsed())];
         // What is stored is of the bytes read, whatever the HEAD had said.
         let key = if meta.version == key.version {
@@ -297,19 +329,26 @@ impl Service {
             VariantKey::new(ask.source.clone(), meta.version.clone(), &ask.wish)
         };
         let rendered =
-            render(&self.cpu, self.limits, body, &ask.wish, ask.deadline, || abandoned.commit())
-                .await;
-        self.count(&rendered, &timings);
-        let Render { variant, header, timings: rendering } = rendered?;
+            render(&self.cpu, self.limits_of(&ask.source), body, &ask.wish, ask.deadline, || {
+                abandoned.commit();
+            })
+            .await;
+        self.count(&rendered, &timings, meta.bytes, recorded(ask));
+        let Render { variant, header, profile, timings: rendering } = rendered?;
         timings.extend(rendering);
         let variant = Arc::new(variant);
         let storing = Instant::now();
-        let record = SourceRecord::new(&ask.source, &meta, &header, SystemTime::now());
+        let info = SourceInfo::new(&meta, &header, profile);
+        let info = self.infos.learn(&ask.source, &meta, info);
+        let record = SourceRecord::new(&ask.source, &meta, info, SystemTime::now());
         let placement = ask.placement.clone();
-        let kept = self.variants.keep(&key, placement, Arc::clone(&variant), Some(record)).await;
-        self.note_place(&ask.placement, &key);
+        let kept =
+            self.variants.keep(&key, placement, Arc::clone(&variant), Some(record), since).await;
+        self.note_place(&ask.placement, &key, since);
         if kept == Kept::Stored {
-            timings.push((Stage::Store, storing.elapsed()));
+            let time = storing.elapsed();
+            self.metrics.observe(Stage::Store, time, recorded(ask));
+            timings.push((Stage::Store, time));
         }
         let made = Made {
             variant,
@@ -317,20 +356,31 @@ impl Service {
             timings,
             source: Some((header, meta.bytes)),
             stored: kept == Kept::Stored,
+            leader: ask.trace,
         };
         Ok((key, made))
     }
 
     /// Counts one render and its stages, once, however many wait for it.
-    fn count(&self, rendered: &Result<Render, Failure>, before: &Timings) {
+    fn count(
+        &self,
+        rendered: &Result<Render, Failure>,
+        before: &Timings,
+        source_bytes: u64,
+        trace: Option<TraceId>,
+    ) {
         let (format, outcome) = match rendered {
-            Ok(render) => (Some(render.variant.format), Outcome::Ok),
+            Ok(Render { variant, header, .. }) => {
+                let bytes = variant.body.len() as u64;
+                self.metrics.made(header.format, source_bytes, variant.format, bytes);
+                (Some(variant.format), Outcome::Ok)
+            }
             Err(failure) => (None, failure.code.outcome()),
         };
         self.metrics.ended(format, outcome);
         let rendering = rendered.iter().flat_map(|render| &render.timings);
         for (stage, time) in before.iter().chain(rendering) {
-            self.metrics.observe(*stage, *time);
+            self.metrics.observe(*stage, *time, trace);
         }
     }
 
@@ -342,7 +392,7 @@ impl Service {
     /// Waits for flights whose callers have gone, then for accepted writes; at most for `grace`.
     pub async fn drain(&self, grace: Duration) -> Drained {
         let deadline = Instant::now() + grace;
-        while !self.flights.is_empty() && Instant::now() < deadline {
+        while !(self.flights.is_empty() && self.infos.is_idle()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.variants.drain(deadline).await

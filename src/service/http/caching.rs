@@ -1,7 +1,5 @@
 //! The one writer of `Cache-Control` (SEMANTICS 25).
 
-use crate::model::key::VariantKey;
-
 /// How long an answer may be kept, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CachePolicy<'a> {
@@ -76,12 +74,6 @@ pub(crate) fn names(if_none_match: &str, etag: &str) -> bool {
     if_none_match.split(',').map(str::trim).any(|candidate| {
         candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == etag
     })
-}
-
-/// The tags by which a CDN can purge: the source, and everything.
-pub(crate) fn tags(key: &VariantKey) -> [String; 2] {
-    let source = blake3::hash(key.source.to_string().as_bytes()).to_hex();
-    [format!("src-{}", &source.as_str().get(..16).unwrap_or_default()), "lenslet".to_owned()]
 }
 
 #[cfg(test)]

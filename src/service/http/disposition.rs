@@ -21,6 +21,11 @@ pub(crate) enum Show<'a> {
 /// The header's value. `file_name` is the last segment of the key; its extension gives way to
 /// that of the format.
 pub(crate) fn header(show: Show<'_>, file_name: &str, format: Format) -> String {
+    with_extension(show, file_name, format.extension())
+}
+
+/// The same for what is no picture.
+pub(crate) fn with_extension(show: Show<'_>, file_name: &str, extension: &str) -> String {
     let (kind, given) = match show {
         Show::Inline => ("inline", file_name),
         Show::Download => ("attachment", file_name),
@@ -30,7 +35,7 @@ pub(crate) fn header(show: Show<'_>, file_name: &str, format: Format) -> String 
         Some((stem, _)) if !stem.is_empty() => stem,
         _ => given,
     };
-    let name = format!("{}.{}", clean(stem), format.extension());
+    let name = format!("{}.{extension}", clean(stem));
     let ascii: String = name.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
     let mut value = format!("{kind}; filename=\"{ascii}\"");
     if ascii != name {

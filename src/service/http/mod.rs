@@ -12,9 +12,11 @@ mod request_id;
 pub use observe::Observer;
 pub use policy::{Access, Unsigned};
 
+use super::answer::{Answer, Ask, CacheStatus};
+use super::events::{self, Events};
 use super::failure::{ErrorCode, Failure};
 use super::run::Lifecycle;
-use super::story::{Answer, Ask, Service};
+use super::story::Service;
 use crate::config::BasePath;
 use crate::dialect::MAX_TARGET;
 use crate::dialect::accept::negotiate;
@@ -70,11 +72,17 @@ pub struct Public {
     pub observer: Observer,
     /// Whether connections should be given up.
     pub lifecycle: Arc<Lifecycle>,
+    /// The intake of notifications, where there is one.
+    pub events: Option<Arc<Events>>,
 }
 
-/// The public routes: one handler, since every path may be a picture.
+/// The public routes: one handler, since every path may be a picture, and the events.
 pub(super) fn routes(public: web::Data<Public>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
+        if let Some(events) = public.events.as_ref().filter(|events| events.is_public()) {
+            let events = Arc::clone(events);
+            config.configure(events::http::public_routes(events, &public.settings.base_path));
+        }
         config.app_data(public).default_service(web::to(handle));
     }
 }
@@ -91,7 +99,7 @@ struct Arrived<'a> {
 async fn handle(request: HttpRequest, public: web::Data<Public>) -> HttpResponse {
     let at = Instant::now();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let mut under_way = public.observer.begun(request.method(), target, at);
+    let mut under_way = public.observer.begun(request.method(), target, request.headers(), at);
     let request_id =
         request_id::of(request.headers().get("x-request-id").and_then(|value| value.to_str().ok()));
     let accept = list(&request, header::ACCEPT);
@@ -155,12 +163,16 @@ async fn answer(
     let parsed = parse(arrived.target, target, settings);
     if parsed.as_ref().is_err_and(|failure| failure.code == ErrorCode::BadParameter) {
         // Whoever may not ask learns nothing of what could be asked.
-        settings.access.admit_reader(arrived.target)?;
+        let origin = request::origin_of(target);
+        settings.access.admit_reader(arrived.target, origin.as_ref())?;
     }
     let image = parsed?;
     to.negotiable = image.is_negotiable();
     seen.asked(&image);
     settings.access.admit(&image, arrived.target, &settings.presets, unix_now())?;
+    if image.is_info() {
+        return info(public, &image, arrived, to).await;
+    }
     let wish = image
         .resolve(negotiate(arrived.accept), &public.service.limits)
         .map_err(|bad| Failure::new(ErrorCode::BadParameter, bad.to_string()))?;
@@ -187,11 +199,50 @@ async fn picture(
         wish: Arc::new(wish),
         placement,
         deadline: arrived.at + settings.request_timeout,
+        trace: seen.trace(),
     };
     let is_known =
         |etag: &str| arrived.if_none_match.is_some_and(|known| caching::names(known, etag));
     let Answer { key, made, stale } = public.service.answer(ask, is_known).await?;
-    let seconds_left = image.access.exp.map(|exp| exp.saturating_sub(unix_now()));
+    let dress = dress(settings, image, arrived, stale);
+    let Some(made) = made else {
+        return Ok(to.not_modified(&key.etag(), &key.source, &dress));
+    };
+    seen.made(&made);
+    if let (Some(base), Some(path)) = (&settings.redirect_to, &sized_path)
+        && made.stored
+    {
+        return Ok(to.redirect(&public_url(base, path)));
+    }
+    Ok(to.picture(&key, &made, &dress))
+}
+
+/// The document about an original.
+async fn info(
+    public: &Public,
+    image: &ImageRequest,
+    arrived: &Arrived<'_>,
+    to: &ReplyTo<'_>,
+) -> Result<HttpResponse, Failure> {
+    let deadline = arrived.at + public.settings.request_timeout;
+    let is_known =
+        |etag: &str| arrived.if_none_match.is_some_and(|known| caching::names(known, etag));
+    let answer =
+        public.service.info(&image.source, image.version.as_deref(), deadline, is_known).await?;
+    let dress = dress(&public.settings, image, arrived, answer.cache == CacheStatus::Stale);
+    Ok(match &answer.info {
+        None => to.not_modified(&answer.etag, &answer.source, &dress),
+        Some(info) => to.info(&answer, info.to_json(), &dress),
+    })
+}
+
+/// How long an answer may be kept, and whether it is shown or saved.
+fn dress<'a>(
+    settings: &'a HttpSettings,
+    image: &'a ImageRequest,
+    arrived: &Arrived<'_>,
+    stale: bool,
+) -> Dress<'a> {
     let policy = match (stale, &image.version) {
         (true, _) => CachePolicy::Stale,
         (false, Some(_)) => CachePolicy::Versioned,
@@ -202,21 +253,12 @@ async fn picture(
         Some(Download::SourceName) => Show::Download,
         Some(Download::Named(name)) => Show::DownloadAs(name),
     };
-    let dress = Dress { policy, seconds_left, show, total: arrived.at.elapsed() };
-    let Some(made) = made else {
-        return Ok(to.not_modified(&key, &dress));
-    };
-    seen.made(&made);
-    if let (Some(base), Some(path)) = (&settings.redirect_to, &sized_path)
-        && made.stored
-    {
-        return Ok(to.redirect(&redirect_location(base, path)));
-    }
-    Ok(to.picture(&key, &made, &dress))
+    let seconds_left = image.access.exp.map(|exp| exp.saturating_sub(unix_now()));
+    Dress { policy, seconds_left, show, total: arrived.at.elapsed() }
 }
 
 /// The public URL of a stored variant, its path encoded again.
-fn redirect_location(base: &str, path: &str) -> String {
+pub(in crate::service) fn public_url(base: &str, path: &str) -> String {
     const PATH: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
         .add(b' ')
         .add(b'"')

@@ -1,5 +1,5 @@
-//! What is told of every request: one log line, its metrics. Never decides anything, never
-//! writes a header, and never lets a signature into a log.
+//! What is told of every request: one log line, its metrics, and its spans where it is recorded.
+//! Never decides anything, never writes a header, and never lets a signature into a log.
 
 use super::error;
 use crate::dialect::request::ImageRequest;
@@ -7,13 +7,15 @@ use crate::model::format::Format;
 use crate::model::geometry::Size;
 use crate::model::source::Header;
 use crate::model::stage::Stage;
-use crate::service::failure::Failure;
-use crate::service::story::Made;
+use crate::service::answer::Made;
+use crate::service::failure::{ErrorCode, Failure};
 use crate::telemetry::logs::{self, RequestLine};
-use crate::telemetry::metrics::HttpMetrics;
+use crate::telemetry::metrics::{Answered, HttpMetrics, Route};
+use crate::telemetry::trace::{Begun, Told, TraceContext, Tracer};
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
 use std::time::{Duration, Instant};
 
 /// What became known of a request on its way.
@@ -21,6 +23,10 @@ use std::time::{Duration, Instant};
 pub(super) struct Observation {
     method: Method,
     target: String,
+    route: Route,
+    trace: Option<Begun>,
+    user_agent: Option<String>,
+    leader: Option<TraceContext>,
     source: Option<String>,
     source_header: Option<(Header, u64)>,
     result: Option<(Format, Size, &'static str)>,
@@ -30,10 +36,17 @@ pub(super) struct Observation {
 }
 
 impl Observation {
-    fn new(method: &Method, target: &str) -> Self {
+    fn new(method: &Method, target: &str, headers: &HeaderMap, tracer: &Tracer) -> Self {
+        let trace = tracer.begin(|name| once(headers, name));
+        let recorded = trace.as_ref().is_some_and(Begun::is_recorded);
+        let user_agent = recorded.then(|| once(headers, "user-agent")).flatten();
         Self {
             method: method.clone(),
             target: shortened(target),
+            route: Route::Unknown,
+            trace,
+            user_agent: user_agent.map(str::to_owned),
+            leader: None,
             source: None,
             source_header: None,
             result: None,
@@ -43,13 +56,20 @@ impl Observation {
         }
     }
 
-    /// Health checks are not worth a line.
+    /// Health checks are worth neither a line nor a span.
     pub(super) const fn quiet(&mut self) {
         self.quiet = true;
+        self.route = Route::Fixed;
     }
 
     pub(super) fn asked(&mut self, image: &ImageRequest) {
+        self.route = if image.sized.is_some() { Route::Sized } else { Route::Native };
         self.source = Some(image.source.to_string());
+    }
+
+    /// Its place in a trace, for the work that is done for it.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        self.trace.as_ref().map(|begun| begun.own)
     }
 
     pub(super) fn made(&mut self, made: &Made) {
@@ -57,6 +77,7 @@ impl Observation {
         self.result = Some((variant.format, variant.size, made.cache.name()));
         self.stages.clone_from(&made.timings);
         self.source_header = made.source;
+        self.leader = made.leader;
     }
 
     pub(super) fn failed(&mut self, failure: Failure) {
@@ -74,24 +95,86 @@ fn shortened(target: &str) -> String {
     }
 }
 
+/// A header that stands there once and can be read.
+fn once<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut lines = headers.get_all(name);
+    let first = lines.next()?;
+    if lines.next().is_some() { None } else { first.to_str().ok() }
+}
+
+/// As what a failure for want of a right is counted.
+const fn refusal(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::SignatureMissing => Some("signature_missing"),
+        ErrorCode::SignatureInvalid => Some("signature_invalid"),
+        ErrorCode::Expired => Some("expired"),
+        ErrorCode::Policy => Some("policy"),
+        _ => None,
+    }
+}
+
 /// Where observations go.
 #[derive(Debug)]
 pub struct Observer {
     metrics: HttpMetrics,
+    tracer: Tracer,
 }
 
 impl Observer {
-    /// Counts into `metrics`.
+    /// Counts into `metrics`; spans go to `tracer`.
     #[must_use]
-    pub const fn new(metrics: HttpMetrics) -> Self {
-        Self { metrics }
+    pub const fn new(metrics: HttpMetrics, tracer: Tracer) -> Self {
+        Self { metrics, tracer }
+    }
+
+    /// An order came to the admin listener without the token.
+    pub(in crate::service) fn order_refused(&self) {
+        self.metrics.refused("admin_token");
+    }
+
+    /// Sends the spans that wait, at most for `grace`.
+    pub async fn flush(&self, grace: Duration) {
+        self.tracer.flush(grace).await;
     }
 
     /// A request has come. What it returns counts it as under way, and tells of it even if its
     /// client leaves before there is an answer.
-    pub(super) fn begun(&self, method: &Method, target: &str, at: Instant) -> UnderWay<'_> {
+    pub(super) fn begun(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        at: Instant,
+    ) -> UnderWay<'_> {
         self.metrics.in_flight.inc();
-        UnderWay { observer: self, at, seen: Observation::new(method, target), answered: false }
+        let seen = Observation::new(method, target, headers, &self.tracer);
+        UnderWay { observer: self, at, seen, answered: false }
+    }
+
+    /// Counts a request that is over, writes its line and tells of its spans.
+    fn tell(&self, seen: &Observation, line: &RequestLine<'_>, left: bool) {
+        let trace = seen.trace.as_ref();
+        self.metrics.record(&Answered {
+            route: seen.route,
+            status: line.status,
+            cache: line.cache,
+            duration: line.duration,
+            bytes: line.bytes_out,
+            format: line.out_format,
+            trace: trace.and_then(Begun::exemplar),
+        });
+        if let Some(reason) = seen.failure.as_ref().and_then(|failure| refusal(failure.code)) {
+            self.metrics.refused(reason);
+        }
+        if seen.quiet {
+            return;
+        }
+        logs::emit(line);
+        if let Some(begun) = trace.filter(|begun| begun.is_recorded()) {
+            let route = seen.route.template();
+            let user_agent = seen.user_agent.as_deref();
+            self.tracer.tell(begun, &Told { line, route, user_agent, leader: seen.leader, left });
+        }
     }
 }
 
@@ -112,56 +195,50 @@ impl UnderWay<'_> {
     pub(super) fn finished(mut self, reply: &HttpResponse, request_id: &str) {
         self.answered = true;
         let seen = &self.seen;
-        let (metrics, duration) = (&self.observer.metrics, self.at.elapsed());
-        let status = reply.status().as_u16();
         let bytes_out = match reply.body().size() {
             BodySize::Sized(bytes) if seen.method != Method::HEAD => bytes,
             _ => 0,
         };
-        let format = seen.result.map(|(format, _, _)| format);
-        let cache = seen.result.map(|(_, _, cache)| cache);
-        metrics.record(status, cache, duration, bytes_out, format);
-        if seen.quiet {
-            return;
-        }
         let failure = seen.failure.as_ref();
-        logs::emit(&RequestLine {
+        let line = RequestLine {
             request_id,
+            trace: seen.trace(),
             method: seen.method.as_str(),
             path: &seen.target,
-            status,
+            status: reply.status().as_u16(),
             bytes_out,
-            duration,
-            cache,
+            duration: self.at.elapsed(),
+            cache: seen.result.map(|(_, _, cache)| cache),
             source: seen.source.as_deref(),
             source_bytes: seen.source_header.map(|(_, bytes)| bytes),
             source_format: seen.source_header.map(|(header, _)| header.format),
-            out_format: format,
+            out_format: seen.result.map(|(format, _, _)| format),
             width: seen.result.map(|(_, size, _)| size.width),
             height: seen.result.map(|(_, size, _)| size.height),
             stages: &seen.stages,
             error_code: failure.map(|failure| error::row(failure.code).name),
             error: failure.map(|failure| failure.detail.as_deref().unwrap_or(&failure.message)),
-        });
+        };
+        self.observer.tell(seen, &line, false);
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let metrics = &self.observer.metrics;
-        metrics.in_flight.dec();
+        self.observer.metrics.in_flight.dec();
         if self.answered {
             return;
         }
-        let duration = self.at.elapsed();
-        metrics.record(CLIENT_GONE, None, duration, 0, None);
-        logs::emit(&RequestLine {
+        let line = RequestLine {
+            trace: self.seen.trace(),
             method: self.seen.method.as_str(),
             path: &self.seen.target,
             status: CLIENT_GONE,
-            duration,
+            duration: self.at.elapsed(),
+            source: self.seen.source.as_deref(),
             error: Some("the client left before the answer"),
             ..RequestLine::default()
-        });
+        };
+        self.observer.tell(&self.seen, &line, true);
     }
 }

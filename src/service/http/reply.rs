@@ -1,16 +1,19 @@
 //! Builds every answer: the one place that writes response headers (SEMANTICS 24–26), the same
 //! for GET and HEAD, pictures and errors.
 
-use super::caching::{self, CachePolicy};
+use super::caching::CachePolicy;
 use super::disposition::{self, Show};
 use super::error;
-use crate::model::key::VariantKey;
+use crate::model::key::{SourceId, VariantKey};
+use crate::service::answer::{CacheStatus, Made};
 use crate::service::failure::{ErrorCode, Failure};
+use crate::service::info::InfoAnswer;
 use crate::service::render::Timings;
-use crate::service::story::{CacheStatus, Made};
+use crate::variants::tags;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -71,20 +74,30 @@ impl ReplyTo<'_> {
     }
 
     /// Headers of a picture that do not depend on how it was made: 200 and 304 share them.
-    fn identity(&self, reply: &mut HttpResponseBuilder, key: &VariantKey, dress: &Dress<'_>) {
+    fn identity(
+        &self,
+        reply: &mut HttpResponseBuilder,
+        (etag, source): (&str, &SourceId),
+        dress: &Dress<'_>,
+    ) {
         self.common(reply);
-        reply.insert_header((header::ETAG, value(&key.etag())));
+        reply.insert_header((header::ETAG, value(etag)));
         let cache_control = dress.policy.header(dress.seconds_left);
         reply.insert_header((header::CACHE_CONTROL, value(&cache_control)));
-        let tags = caching::tags(key);
+        let tags = tags(source);
         reply.insert_header((name("cache-tag"), value(&tags.join(","))));
         reply.insert_header((name("surrogate-key"), value(&tags.join(" "))));
     }
 
     /// 304: the client's copy is good.
-    pub(crate) fn not_modified(&self, key: &VariantKey, dress: &Dress<'_>) -> HttpResponse {
+    pub(crate) fn not_modified(
+        &self,
+        etag: &str,
+        source: &SourceId,
+        dress: &Dress<'_>,
+    ) -> HttpResponse {
         let mut reply = HttpResponse::NotModified();
-        self.identity(&mut reply, key, dress);
+        self.identity(&mut reply, (etag, source), dress);
         reply.finish()
     }
 
@@ -92,7 +105,7 @@ impl ReplyTo<'_> {
     pub(crate) fn picture(&self, key: &VariantKey, made: &Made, dress: &Dress<'_>) -> HttpResponse {
         let variant = &made.variant;
         let mut reply = HttpResponse::Ok();
-        self.identity(&mut reply, key, dress);
+        self.identity(&mut reply, (&key.etag(), &key.source), dress);
         reply.insert_header((header::CONTENT_TYPE, variant.format.mime()));
         reply.insert_header((header::ACCEPT_RANGES, "none"));
         let file_name = key.source.key.file_name();
@@ -107,6 +120,18 @@ impl ReplyTo<'_> {
         let timing = server_timing(made.cache, &made.timings, dress.total);
         reply.insert_header((name("server-timing"), value(&timing)));
         reply.body(variant.body.clone())
+    }
+
+    /// 200 with the document about an original.
+    pub(crate) fn info(&self, answer: &InfoAnswer, body: Bytes, dress: &Dress<'_>) -> HttpResponse {
+        let mut reply = HttpResponse::Ok();
+        self.identity(&mut reply, (&answer.etag, &answer.source), dress);
+        reply.insert_header((header::CONTENT_TYPE, "application/json"));
+        let file_name = answer.source.key.file_name();
+        let disposition = disposition::with_extension(dress.show, file_name, "json");
+        reply.insert_header((header::CONTENT_DISPOSITION, value(&disposition)));
+        reply.insert_header((name("x-cache"), answer.cache.name()));
+        reply.body(body)
     }
 
     /// 302 to the stored object (`ON_MISS=redirect`).

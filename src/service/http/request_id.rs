@@ -1,6 +1,6 @@
 //! `X-Request-Id`: the caller's, where it is harmless, else a fresh one.
 
-use ring::rand::{SecureRandom as _, SystemRandom};
+use crate::telemetry::trace::random;
 
 /// Longest id taken over from a caller, in bytes.
 const MAX_LENGTH: usize = 64;
@@ -14,10 +14,7 @@ pub(crate) fn of(given: Option<&str>) -> String {
     {
         return given.to_owned();
     }
-    let mut bytes = [0u8; 8];
-    // Without randomness ids repeat, which only makes logs harder to read.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    format!("{:016x}", u64::from_be_bytes(bytes))
+    format!("{:016x}", random())
 }
 
 #[cfg(test)]
