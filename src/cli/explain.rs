@@ -5,9 +5,9 @@ use super::{ExplainArgs, FAILED, USAGE, out, wish};
 use crate::config::Settings;
 use crate::dialect::explain;
 use crate::dialect::request::ImageRequest;
-use crate::model::key::VariantKey;
+use crate::model::key::{VariantKey, info_etag, source_record_path};
 use crate::model::transform::Accepts;
-use crate::service::compose;
+use crate::service::workshop;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -48,14 +48,21 @@ pub(super) fn run(args: &ExplainArgs, settings: &Settings) -> ExitCode {
 
 /// Asks the origin for the version and spells out what follows from it.
 fn identity(request: &ImageRequest, settings: &Settings) -> Result<String, String> {
-    let wish =
-        request.resolve(Accepts::AvifWebp, &settings.limits).map_err(|error| error.to_string())?;
-    let (origins, runtime) = compose::origins_alone(settings).map_err(|error| error.to_string())?;
+    let (origins, runtime) =
+        workshop::origins_alone(settings).map_err(|error| error.to_string())?;
     let deadline = Instant::now() + PATIENCE;
     let version = runtime
         .block_on(origins.version(&request.source, None, deadline))
         .map_err(|error| error.to_string())?;
-    let key = VariantKey::new(request.source.clone(), version.meta.version, &wish);
+    let version = version.meta.version;
+    if request.is_info() {
+        let (etag, record) =
+            (info_etag(&request.source, &version), source_record_path(&request.source));
+        return Ok(format!("version     {version}\netag        {etag}\nobject      {record}"));
+    }
+    let wish =
+        request.resolve(Accepts::AvifWebp, &settings.limits).map_err(|error| error.to_string())?;
+    let key = VariantKey::new(request.source.clone(), version, &wish);
     let mirror =
         request.mirror_path().map_or(String::new(), |path| format!("\nmirror      {path}"));
     Ok(format!(

@@ -12,6 +12,7 @@ use crate::model::source::{Header, Scale};
 use crate::model::transform::Accepts;
 use crate::pipeline::plan::{Window, WindowRect};
 use crate::pipeline::{self, Plan, ops};
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ fn measure(bytes: &[u8], header: &Header, plan: &Plan, rounds: u32) -> Result<St
             .map_err(|error| error.to_string())?;
         let window = Window::Fixed(WindowRect::of(pixels.size()));
         let to = Size::new(plan.size.width, plan.size.height);
-        let small = timed(&mut resize, || ops::resize(pixels, window, to))
+        let small = timed(&mut resize, || ops::resize(Cow::Owned(pixels), window, to))
             .map_err(|error| error.to_string())?;
         timed(&mut encode, || codec::encode(&small, encoding))
             .map_err(|error| error.to_string())?;

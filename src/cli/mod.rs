@@ -7,16 +7,20 @@ mod explain;
 mod health;
 mod measure;
 mod out;
+mod purge;
 mod render;
 mod samples;
 mod serve;
 mod sign;
+mod sweep;
 mod version;
+mod warm;
 mod wish;
 
 pub use args::{ExplainArgs, MeasureArgs, RenderArgs};
 
 use crate::config::{Env, Faults, Machine, Purpose, Settings};
+use crate::model::shard::Shard;
 use crate::telemetry::logs::{self, Stream};
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -58,6 +62,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Measure(args) => {
             with_settings(&env, Purpose::Offline, |settings| measure::run(&args, &settings))
         }
+        Command::Warm(args) => {
+            with_settings(&env, Purpose::Offline, |settings| warm::run(&args, &settings))
+        }
         Command::Explain(args) => {
             with_settings(&env, Purpose::Offline, |settings| explain::run(&args, &settings))
         }
@@ -65,6 +72,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keygen => sign::keygen(),
         Command::CheckConfig(args) => check_config::run(&args, &env),
         Command::Health => health::run(&env),
+        Command::Purge(args) => purge::run(&args, &env),
+        Command::Sweep(args) => {
+            with_settings(&env, Purpose::Offline, |settings| sweep::run(&args, &settings))
+        }
         Command::Samples(args) => match samples::write(&args.folder) {
             Ok(_paths) => ExitCode::SUCCESS,
             Err(error) => {
@@ -99,4 +110,11 @@ fn with_settings(env: &Env, purpose: Purpose, run: impl FnOnce(Settings) -> Exit
 fn refuse(faults: &Faults) -> ExitCode {
     out::complain(&faults.to_string());
     ExitCode::from(CONFIG)
+}
+
+/// The share of the work that `--shard` names; all of it without one.
+fn shard(text: Option<&str>) -> Result<Shard, String> {
+    let index = std::env::var("JOB_COMPLETION_INDEX").ok();
+    let shard = text.map_or(Ok(Shard::WHOLE), |text| Shard::read(text, index.as_deref()));
+    shard.map_err(|error| format!("--shard: {error}"))
 }

@@ -3,15 +3,17 @@
 
 use super::args::SignArgs;
 use super::{FAILED, USAGE, out, refuse};
-use crate::config::{self, Env};
+use crate::config::{self, Env, Faults};
+use crate::dialect::request::origin_of;
 use crate::dialect::signature::{self, Keys};
+use crate::model::key::OriginName;
 use std::process::ExitCode;
 
-/// Prints the target with its signature.
+/// Prints the target with its signature, by the keys of the origin it names.
 pub(super) fn run(args: &SignArgs, env: &Env) -> ExitCode {
     let keys = match &args.key {
         Some(key) => Keys::parse(key).map_err(|error| format!("--key: {error}")),
-        None => match config::signing_keys(env) {
+        None => match keys_of(&args.target, env) {
             Ok(keys) => Ok(keys),
             Err(faults) => return refuse(&faults),
         },
@@ -28,6 +30,14 @@ pub(super) fn run(args: &SignArgs, env: &Env) -> ExitCode {
     }
 }
 
+/// The keys of the origin a target names; one that names none is refused by whoever it is sent to.
+fn keys_of(target: &str, env: &Env) -> Result<Keys, Faults> {
+    let base = config::base_path(env)?;
+    let path = target.split_at(path_at(target).unwrap_or_default()).1;
+    let origin = base.below(path).and_then(origin_of).unwrap_or_else(OriginName::default_origin);
+    config::signing_keys(env, &origin)
+}
+
 /// Prints a new key.
 pub(super) fn keygen() -> ExitCode {
     match signature::keygen() {
@@ -42,21 +52,22 @@ pub(super) fn keygen() -> ExitCode {
     }
 }
 
+/// Where the path of a target or of a whole URL begins.
+fn path_at(target: &str) -> Option<usize> {
+    let Some((scheme, rest)) = target.split_once("://") else { return Some(0) };
+    Some(scheme.len() + "://".len() + rest.find('/')?)
+}
+
 /// The target with `s=` behind it. A whole URL is signed from its path on: the host is no part
 /// of what is signed.
 fn signed(keys: &Keys, target: &str) -> Result<String, String> {
-    let path_at = match target.split_once("://") {
-        Some((scheme, rest)) => {
-            let authority = rest.find('/').ok_or_else(|| format!("{target:?} has no path"))?;
-            scheme.len() + "://".len() + authority
-        }
-        None => 0,
-    };
+    let path_at = path_at(target).ok_or_else(|| format!("{target:?} has no path"))?;
     let (host, path) = target.split_at(path_at);
     if path.chars().any(|c| c.is_control() || c == ' ') {
         return Err(format!("{target:?} is not how a URL travels: a space is %20"));
     }
-    let key = keys.first().ok_or("there is no key: set LENSLET_KEYS, or give one with --key")?;
+    let key =
+        keys.first().ok_or("there is no key for it: set LENSLET_KEYS, or give one with --key")?;
     let path = signature::sign(key, path).map_err(|error| format!("{target:?}: {error}"))?;
     Ok(format!("{host}{path}"))
 }
@@ -81,6 +92,27 @@ mod tests {
         assert_eq!(url, format!("https://img.example/cat.jpg?w=300&s={signature}"));
         let bare = signed(&keys(KEY), "/300x200/cat.jpg").unwrap();
         assert_eq!(bare, "/300x200/cat.jpg?s=SG4wGcmCSWrrU_VPqEfAHD8EZOjphFon4_NJKIgxRHs");
+    }
+
+    #[test]
+    fn a_target_is_signed_by_the_keys_of_its_origin() {
+        let shop = "ffffffffffffffffffffffffffffffff";
+        let pairs = [
+            ("LENSLET_KEYS", KEY),
+            ("LENSLET_ORIGIN_MY_SHOP_KEYS", shop),
+            ("LENSLET_BASE_PATH", "/img"),
+        ];
+        let env = Env::gather(pairs.map(|(n, v)| (n.into(), v.into())), None);
+        for (target, key) in [
+            ("/img/@my-shop/cat.jpg?w=1", shop),
+            ("https://img.example/img/@my-shop/cat.jpg?w=1", shop),
+            ("/img/cat.jpg?w=1", KEY),
+            ("/img/@other/cat.jpg?w=1", KEY),
+            ("/img/@/@my-shop/cat.jpg?w=1", KEY),
+        ] {
+            let by_env = signed(&keys_of(target, &env).unwrap(), target);
+            assert_eq!(by_env, signed(&keys(key), target), "{target}");
+        }
     }
 
     #[test]
