@@ -96,9 +96,24 @@ impl TestApp {
         client::get(self.address(), target, headers)
     }
 
+    /// The admin address.
+    pub(crate) fn admin_address(&self) -> std::net::SocketAddr {
+        self.running().admin
+    }
+
     /// GET on the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Reply {
         client::get(self.running().admin, target, &[])
+    }
+
+    /// GET with headers on the admin listener.
+    pub(crate) fn admin_with(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
+        client::get(self.running().admin, target, headers)
+    }
+
+    /// POST without a body and without a token on the admin listener.
+    pub(crate) fn order(&self, target: &str) -> Reply {
+        client::request(self.running().admin, "POST", target, &[("Content-Length", "0")])
     }
 
     /// A counter or gauge from the metrics page, summed over its labels.

@@ -68,6 +68,27 @@ pub(crate) fn request(
     receive(&mut socket, method)
 }
 
+/// POST with a body.
+pub(crate) fn post(
+    address: SocketAddr,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut head = format!("POST {target} HTTP/1.1\r\nHost: pictures.test\r\n");
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    let length = body.len().to_string();
+    head.extend(["Content-Length: ", length.as_str(), "\r\nConnection: close\r\n\r\n"]);
+    socket.write_all(head.as_bytes()).unwrap();
+    // A server that has read enough may answer and close before the body's end.
+    let _ = socket.write_all(body);
+    receive(&mut socket, "POST")
+}
+
 /// Sends a request and leaves the reply on the socket.
 pub(crate) fn send(
     address: SocketAddr,

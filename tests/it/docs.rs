@@ -29,10 +29,11 @@ fn set_names(env: &str) -> BTreeSet<String> {
     lines.filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect()
 }
 
-/// Every `LENSLET_…` of a text; a name that ends in `_` is the beginning of names.
+/// Every `LENSLET_…` and `OTEL_…` of a text; a name that ends in `_` is the beginning of names.
 fn named(text: &str) -> BTreeSet<&str> {
     let part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    let starts = text.match_indices("LENSLET_").map(|(at, _)| at);
+    let starts = ["LENSLET_", "OTEL_"].into_iter().flat_map(|prefix| text.match_indices(prefix));
+    let starts = starts.map(|(at, _)| at);
     let whole = starts.map(|at| {
         let rest = &text[at..];
         &rest[..rest.find(|c| !part(c)).unwrap_or(rest.len())]
@@ -50,12 +51,30 @@ fn every_setting_a_document_names_exists() {
         "SECRET_ACCESS_KEY",
         "SESSION_TOKEN",
         "REGION",
-        "ENDPOINT",
-        "ALLOW_HTTP",
         "VIRTUAL_HOSTED",
+        "CREDENTIALS",
+        "ACCOUNT",
+        "ACCOUNT_KEY",
+        "SAS_TOKEN",
+        "TENANT_ID",
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "EMULATOR",
+        "ENDPOINT",
         "ANONYMOUS",
+        "ALLOW_HTTP",
+        "ALLOW_PRIVATE",
         "FOLLOW_SYMLINKS",
+        "KEYS",
+        "MAX_SOURCE_BYTES",
+        "MAX_SOURCE_PIXELS",
+        "FETCH_TIMEOUT",
+        "SOURCE_TTL",
     ];
+    let comments = text("config/default.env");
+    for option in options {
+        assert!(comments.contains(option), "{option} is not told of");
+    }
     let of_a_store = |name: &str| {
         let behind =
             name.strip_prefix("LENSLET_ORIGIN_").or(name.strip_prefix("LENSLET_VARIANTS_"));
@@ -64,7 +83,8 @@ fn every_setting_a_document_names_exists() {
     };
     let exists = |name: &str| {
         let name = name.strip_suffix("_FILE").filter(|_| !known.contains(name)).unwrap_or(name);
-        known.contains(name) || name == "LENSLET_" || of_a_store(name)
+        let beginning = name.ends_with('_') && known.iter().any(|known| known.starts_with(name));
+        known.contains(name) || beginning || of_a_store(name)
     };
     let read = files(&["config", "k8s"], &[".env", ".toml", ".yaml", ".yml", ".md"]);
     let at_the_top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Dockerfile"];

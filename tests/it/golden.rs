@@ -15,6 +15,7 @@ use lenslet::model::transform::Accepts;
 use lenslet::model::units::{ByteSize, PixelCount};
 use lenslet::pipeline::plan::{Window, WindowRect};
 use lenslet::pipeline::{self, ops};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// A sample may be off by this much: SIMD levels round differently by one.
@@ -239,7 +240,7 @@ fn orienting_late_equals_orienting_first() {
         let turned = ops::turn(card.clone(), turn).unwrap();
         // 61 pixels are more than half of either side: no box shrink comes in between.
         let window = Window::Fixed(WindowRect::of(turned.size()));
-        let by_hand = ops::resize(turned, window, by_url.size()).unwrap();
+        let by_hand = ops::resize(Cow::Owned(turned), window, by_url.size()).unwrap();
         // The two passes of the filter change places, and with them where it rounds and clamps:
         // equal on average, a little off at hard edges.
         let pairs = rgba(&by_url).into_iter().zip(rgba(&by_hand));

@@ -14,9 +14,13 @@
 mod app;
 mod client;
 mod docs;
+mod events;
 mod golden;
 mod house;
+mod purge;
 mod requests;
 #[path = "../s3wire/server.rs"]
 mod s3wire;
+mod stores;
+mod telemetry;
 mod wire;

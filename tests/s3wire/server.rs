@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each of its hosts uses a part of it")]
 
+#[path = "etags.rs"]
+mod etags;
 #[path = "fault.rs"]
 mod fault;
 #[path = "journal.rs"]
@@ -14,6 +16,7 @@ mod reply;
 
 pub(crate) use fault::{Act, Fault};
 
+use etags::WithETags;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use hyper::service::service_fn;
@@ -103,7 +106,7 @@ impl S3Wire {
         let files = s3s_fs::FileSystem::new(&setup.root).map_err(|e| {
             io::Error::other(format!("cannot serve {}: {e:?}", setup.root.display()))
         })?;
-        let mut builder = S3ServiceBuilder::new(files);
+        let mut builder = S3ServiceBuilder::new(WithETags(files));
         builder
             .set_auth(SimpleAuth::from_single(setup.access_key.clone(), setup.secret_key.clone()));
         let service = builder.build();
