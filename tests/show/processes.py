@@ -104,13 +104,14 @@ class Server(Process):
         "LOG_FORMAT": "json",
     }
 
-    def __init__(self, **settings):
+    def __init__(self, others=None, **settings):
+        """`others` are variables with names of their own, such as `OTEL_…`."""
         need(LENSLET)
         settings = {**self.DEFAULTS, **settings}
         self.started = time.monotonic()
         super().__init__(
             [LENSLET, "serve"],
-            environment(**{f"LENSLET_{name}": value for name, value in settings.items()}),
+            environment(**{f"LENSLET_{name}": value for name, value in settings.items()}, **(others or {})),
         )
         told = self.find(self._listening)
         self.address, self.admin = split_address(told["address"]), split_address(told["admin"])
@@ -159,13 +160,13 @@ class S3(Process):
 
     KEY, SECRET = "show-access-key", "show-secret-key-of-some-length"
 
-    def __init__(self, folder, *buckets):
+    def __init__(self, folder, *buckets, port=0):
         need(S3WIRE)
         self.folder = Path(folder)
         for bucket in buckets:
             (self.folder / bucket).mkdir(parents=True, exist_ok=True)
         super().__init__(
-            [S3WIRE, "--dir", folder, "--port", "0", "--access-key", self.KEY, "--secret-key", self.SECRET],
+            [S3WIRE, "--dir", folder, "--port", port, "--access-key", self.KEY, "--secret-key", self.SECRET],
             environment(),
         )
         self.address = split_address(self.find(after("listening on ")))
@@ -183,6 +184,26 @@ class S3(Process):
                 f"{store}_SECRET_ACCESS_KEY": self.SECRET,
             }
         return settings
+
+    def store_settings(self, store):
+        """Options of one store of the server, named as in its variables: `VARIANTS`, `ORIGIN_SHOP`."""
+        return {
+            f"{store}_ENDPOINT": "http://%s:%d" % self.address,
+            f"{store}_ALLOW_HTTP": "on",
+            f"{store}_REGION": "us-east-1",
+            f"{store}_ACCESS_KEY_ID": self.KEY,
+            f"{store}_SECRET_ACCESS_KEY": self.SECRET,
+        }
+
+    def fault(self, act="pass", **options):
+        """Every matching request from now on: `status:503`, `cut:0`, `pass` with `delay_ms`."""
+        query = urllib.parse.urlencode({**options, "act": act})
+        answer = request(self.journal_address, f"/fault?{query}", method="POST")
+        if answer.status != 200:
+            sys.exit(f"the fault {query} was not understood: {answer.told()}")
+
+    def mend(self):
+        request(self.journal_address, "/fault", method="DELETE")
 
     def clear(self):
         request(self.journal_address, "/journal", method="DELETE")

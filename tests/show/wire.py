@@ -34,14 +34,18 @@ class Answer:
         return f"{self.status} {text}".strip()
 
 
-def request(address, target, method="GET", headers=None, seconds=60):
-    """One request on a connection of its own; the target goes out exactly as given."""
+def request(address, target, method="GET", headers=None, seconds=60, body=None):
+    """One request on a connection of its own; the target goes out exactly as given, and so does a
+    Host among the headers. A body goes out with its length."""
     connection = http.client.HTTPConnection(*address, timeout=seconds)
+    headers = {"Connection": "close", **(headers or {})}
     try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
-        for name, value in {"Connection": "close", **(headers or {})}.items():
+        connection.putrequest(method, target, skip_accept_encoding=True, skip_host=any(name.lower() == "host" for name in headers))
+        for name, value in headers.items():
             connection.putheader(name, value)
-        connection.endheaders()
+        if body is not None and not any(name.lower() == "content-length" for name in headers):
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
         response = connection.getresponse()
         return Answer(response.status, response.getheaders(), response.read())
     finally:
