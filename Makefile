@@ -14,6 +14,8 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PORT ?= 8080
 VARIANTS ?= $(TARGET)/variants
 DENY_VERSION := 0.20.2
+KUSTOMIZE_VERSION := v5.7.1
+IMAGE ?= lenslet:$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 
 PYTHON := $(TARGET)/venv/bin/python
 # What a show exits with when the corpus it needs is not there.
@@ -21,6 +23,8 @@ SKIPPED := 77
 # first_run stands last: its clone builds the last commit into the same target folder, and the others
 # are about the binary of this tree.
 SHOWS := mirror stampede freshness corpus cost start first_run
+# What it takes to be run: stores, peers, events, manifests.
+RUN_SHOWS := manifests seed events info purge warm replicas outages observe
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | \
@@ -48,10 +52,20 @@ show: show-tools ## Prove the promises with the release binary and real photogra
 	if (( $${#skipped[@]} )); then printf '\nshow: passed, but SKIPPED: %s\n' "$${skipped[*]}"; exit 0; fi; \
 	printf '\nshow: all passed\n'
 
+show-run: ## Prove that it can be run: stores, several pods, events, manifests
+	@.ci/setup servers || true
+	@$(MAKE) --no-print-directory show SHOWS='$(RUN_SHOWS)'
+
 # Each of them alone: make show-mirror, make show-first-run, …
-SHOW_TARGETS := $(foreach show,$(SHOWS),show-$(subst _,-,$(show)))
+SHOW_TARGETS := $(foreach show,$(SHOWS) $(RUN_SHOWS),show-$(subst _,-,$(show)))
 $(SHOW_TARGETS): show-%: show-tools
 	$(PYTHON) tests/show/$(subst -,_,$*).py || (( $$? == $(SKIPPED) ))
+
+# Other people's servers, each by name and version; PARTS='nginx azure' runs those alone. What could
+# not be installed is skipped, loudly, by the part that needs it; with CI set that is a failure.
+test-stores: show-tools ## Run Lenslet against real stores and caches: versitygw, Azurite, nginx, Varnish, …
+	@.ci/setup servers || true
+	@$(PYTHON) tests/stores/main.py $(PARTS)
 
 show-tools: setup $(TARGET)/venv/ready
 	cargo build --locked --release
@@ -95,11 +109,47 @@ $(TARGET)/tools/bin/cargo-deny: Makefile
 	fi
 	@touch "$@"
 
+image: ## Build the container image with docker, podman or buildah: make image [IMAGE=lenslet:dev]
+	@.ci/image "$(IMAGE)"
+
+check-deploy: $(TARGET)/deploy-venv/ready $(TARGET)/tools/bin/kustomize ## Check Dockerfile, manifests and capacity plan
+	$(TARGET)/deploy-venv/bin/python tests/deploy/check.py
+
+measure: show-tools ## Measure what requests cost on this machine, for k8s/CAPACITY.md
+	$(PYTHON) tests/deploy/measure.py
+
+capacity: $(TARGET)/deploy-venv/ready ## Draw tables and plots of k8s/CAPACITY.md anew, from measured.json and the simulation
+	$(TARGET)/deploy-venv/bin/python tests/deploy/capacity.py
+
+rules: $(TARGET)/deploy-venv/ready ## Write the PrometheusRule of k8s/ from config/alerts.yaml
+	$(TARGET)/deploy-venv/bin/python tests/deploy/alert_rules.py
+
+$(TARGET)/deploy-venv/ready: tests/deploy/requirements.txt
+	@.ci/setup deploy
+	python3 -m venv "$(TARGET)/deploy-venv"
+	$(TARGET)/deploy-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/deploy/requirements.txt
+	@touch "$@"
+
+# From source, by the module proxy. Where there is no Go, or too old a one, an installed kustomize or
+# kubectl does.
+$(TARGET)/tools/bin/kustomize: Makefile
+	@.ci/setup deploy
+	@if command -v go >/dev/null && \
+		GOBIN="$(TARGET)/tools/bin" GOFLAGS= go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION); then \
+		touch "$@"; \
+	elif command -v kustomize >/dev/null || command -v kubectl >/dev/null; then \
+		echo 'kustomize $(KUSTOMIZE_VERSION) could not be built; the one that is installed will do'; \
+	else \
+		echo 'kustomize is missing: install it, or kubectl, or Go 1.22.7 or newer to build it with' >&2; \
+		exit 69; \
+	fi
+
 bench: setup ## Run the benchmarks
 	cargo bench --locked
 
 clean: ## Remove everything that was built, drawn and stored
 	cargo clean
-	rm -rf "$(TARGET)/samples" "$(TARGET)/variants" "$(TARGET)/venv" "$(TARGET)/tools"
+	rm -rf "$(TARGET)/samples" "$(TARGET)/variants" "$(TARGET)/venv" "$(TARGET)/deploy-venv" \
+		"$(TARGET)/stores-venv" "$(TARGET)/npm" "$(TARGET)/tools"
 
-.PHONY: help setup run test show $(SHOW_TARGETS) show-tools lint lint-tools fmt-check clippy doc deny advisories bench clean
+.PHONY: help setup run test show show-run $(SHOW_TARGETS) test-stores show-tools lint lint-tools fmt-check clippy doc deny advisories image check-deploy measure capacity rules bench clean

@@ -20,6 +20,7 @@ use lenslet::model::transform::Accepts;
 use lenslet::pipeline::plan::{Window, WindowRect};
 use lenslet::pipeline::{self, ops};
 use lenslet::service::compose;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
@@ -81,7 +82,7 @@ fn resize(c: &mut Criterion) {
     let window = Window::Fixed(WindowRect::of(pixels.size()));
     let to = Size::new(800, 800 * pixels.size().height / pixels.size().width);
     c.bench_function("resize 1/4 of 12 MP to 800 px", |b| {
-        b.iter(|| ops::resize(black_box(pixels.clone()), window, to));
+        b.iter(|| ops::resize(Cow::Borrowed(black_box(&pixels)), window, to));
     });
 }
 
@@ -89,7 +90,7 @@ fn encode(c: &mut Criterion) {
     let (_, _, pixels) = small();
     let window = Window::Fixed(WindowRect::of(pixels.size()));
     let to = Size::new(800, 800 * pixels.size().height / pixels.size().width);
-    let pixels = ops::resize(pixels, window, to).expect("resizes");
+    let pixels = ops::resize(Cow::Owned(pixels), window, to).expect("resizes");
     let mut group = c.benchmark_group("encode 800 px");
     group.sample_size(20);
     for (name, encoding) in [
