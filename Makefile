@@ -57,7 +57,7 @@ show-run: ## Prove that it can be run: stores, several pods, events, manifests
 	@$(MAKE) --no-print-directory show SHOWS='$(RUN_SHOWS)'
 
 # Each of them alone: make show-mirror, make show-first-run, …
-SHOW_TARGETS := $(foreach show,$(SHOWS) $(RUN_SHOWS),show-$(subst _,-,$(show)))
+SHOW_TARGETS := $(sort $(foreach show,$(SHOWS) $(RUN_SHOWS),show-$(subst _,-,$(show))))
 $(SHOW_TARGETS): show-%: show-tools
 	$(PYTHON) tests/show/$(subst -,_,$*).py || (( $$? == $(SKIPPED) ))
 
