@@ -24,7 +24,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let tracer = Tracer::start(&settings.tracing, runtime.handle(), &trace_metrics);
     let observer = Observer::new(http_metrics, tracer);
     let lifecycle: Arc<Lifecycle> = Arc::default();
-    let events = Events::of(&settings, &service, &lifecycle).map_err(StartError::Events)?;
+    let events = Events::of(&settings, &service, &lifecycle);
     if let Some(events) = &events {
         metrics.add(events.metrics());
         events.start(budget.renders);

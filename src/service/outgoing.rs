@@ -1,8 +1,9 @@
-//! The HTTP the service sends by itself: to its peers and to the CDN's webhook. One client for
-//! each, with the manners of the store clients: no proxy from the environment, no redirects, a
+//! The HTTP the service sends by itself: to its peers, to webhooks, to confirm a subscription. One
+//! client for each, with the manners of the store clients: no proxy from the environment, no redirects, a
 //! time for everything. Never sends a token to another address than it was told.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Response, StatusCode};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -60,7 +61,7 @@ impl Outgoing {
         .await
     }
 
-    /// Posts `json` to `url`, with a bearer token and further headers.
+    /// Posts `json` to `url`, with a bearer token and further headers, and reads the answer.
     ///
     /// # Errors
     /// Why there was no answer, in a few words that hold neither the token nor the body.
@@ -71,19 +72,7 @@ impl Outgoing {
         token: Option<&str>,
         headers: &[(&'static str, &str)],
     ) -> Result<Answered, String> {
-        let secure = url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-        let mut request = self.client(secure).await?.post(url).body(json);
-        request = request.header(CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(|_| "the token cannot stand in a header".to_owned())?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut answer = request.send().await.map_err(|error| words(&error))?;
+        let mut answer = self.posted(url, json, token, headers).await?;
         let status = answer.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| words(&error))? {
@@ -94,6 +83,53 @@ impl Outgoing {
         }
         Ok(Answered { status, body })
     }
+
+    /// Posts likewise and leaves the answer's body unread.
+    ///
+    /// # Errors
+    /// As [`Outgoing::post`].
+    pub(super) async fn tell(
+        &self,
+        url: &str,
+        json: Vec<u8>,
+        token: Option<&str>,
+    ) -> Result<StatusCode, String> {
+        Ok(self.posted(url, json, token, &[]).await?.status())
+    }
+
+    /// Visits `url` and leaves the answer's body unread.
+    ///
+    /// # Errors
+    /// As [`Outgoing::post`].
+    pub(super) async fn visit(&self, url: &str) -> Result<StatusCode, String> {
+        let request = self.client(is_secure(url)).await?.get(url);
+        Ok(request.send().await.map_err(|error| words(&error))?.status())
+    }
+
+    async fn posted(
+        &self,
+        url: &str,
+        json: Vec<u8>,
+        token: Option<&str>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Response, String> {
+        let mut request = self.client(is_secure(url)).await?.post(url).body(json);
+        request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(token) = token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value = value.map_err(|_| "the token cannot stand in a header".to_owned())?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.map_err(|error| words(&error))
+    }
+}
+
+fn is_secure(url: &str) -> bool {
+    url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
 }
 
 /// What went wrong at the root; the URL is left out, the caller knows it.

@@ -76,9 +76,6 @@ pub enum StartError {
     /// A thread, a pool or a socket cannot be had.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// The intake of events cannot be had.
-    #[error("LENSLET_EVENTS: {0}")]
-    Events(String),
     /// The render pool cannot be had.
     #[error("cannot start the render pool: {0}")]
     Pool(String),

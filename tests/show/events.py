@@ -182,12 +182,17 @@ def replicas(show, pictures):
                 server.stop()
 
 
+def uploads(store, photograph):
+    keys = [f"upload-{number}.jpg" for number in range(12)]
+    for key in keys:
+        (store.folder / "originals" / key).write_bytes(photograph.read_bytes())
+    return keys
+
+
 def killed(show, photograph):
     folder = scratch("events-killed")
     with S3(folder / "s3", "originals", "variants") as store:
-        keys = [f"upload-{number}.jpg" for number in range(12)]
-        for key in keys:
-            (store.folder / "originals" / key).write_bytes(photograph.read_bytes())
+        keys = uploads(store, photograph)
         settings = {**ON, **presets(folder), **store.settings("originals", "variants"), "EVENTS_LEASE": "2s"}
         server = Server(**settings)
         answer = tell(server, "originals", *keys)
@@ -207,9 +212,7 @@ def stopped(show, photograph):
     """SIGTERM: what runs is finished, what waits stays noted."""
     folder = scratch("events-stopped")
     with S3(folder / "s3", "originals", "variants") as store:
-        keys = [f"upload-{number}.jpg" for number in range(12)]
-        for key in keys:
-            (store.folder / "originals" / key).write_bytes(photograph.read_bytes())
+        keys = uploads(store, photograph)
         settings = {**ON, **presets(folder), **store.settings("originals", "variants"), "EVENTS_LEASE": "2s"}
         server = Server(**settings)
         tell(server, "originals", *keys)

@@ -63,28 +63,22 @@ const WORKS_PER_SLOT: usize = 2;
 impl Events {
     /// Puts the intake together; none where the settings leave it off. Nothing runs before
     /// [`Events::start`].
-    ///
-    /// # Errors
-    /// One sentence, where the webhook's client cannot be had.
+    #[must_use]
     pub fn of(
         settings: &Settings,
         service: &Arc<Service>,
         lifecycle: &Arc<Lifecycle>,
-    ) -> Result<Option<Arc<Self>>, String> {
+    ) -> Option<Arc<Self>> {
         let events = &settings.events;
-        let Some(token) = events.token.as_ref().filter(|_| events.intake.is_on()) else {
-            return Ok(None);
-        };
-        let webhook = match &events.webhook {
-            Some(url) => Some(Webhook::new(url.clone(), events.webhook_token.clone())?),
-            None => None,
-        };
+        let token = events.token.as_ref().filter(|_| events.intake.is_on())?;
+        let webhook = events.webhook.clone();
+        let webhook = webhook.map(|url| Webhook::new(url, events.webhook_token.clone()));
         let stores = &settings.stores;
         let place = stores.variants.as_ref().map(|at| at.url.place());
         let durable = place.is_some_and(|place| *place != StorePlace::Memory);
         let written = stores.write_back != WriteBack::Off;
         let objects = service.variants.objects().filter(|_| durable && written);
-        Ok(Some(Arc::new(Self {
+        Some(Arc::new(Self {
             service: Arc::clone(service),
             lifecycle: Arc::clone(lifecycle),
             public: events.intake == Intake::Public,
@@ -98,7 +92,7 @@ impl Events {
             webhook,
             public_url: stores.variants_public_url.as_ref().map(|url| url.as_str().to_owned()),
             metrics: EventMetrics::default(),
-        })))
+        }))
     }
 
     /// Begins to work: `slots` are the renders that may run at a time.

@@ -3,8 +3,8 @@
 //! time. Never follows a URL of a sender that is not Amazon's own.
 
 use crate::config::{Token, TopicArn, WebhookUrl};
-use crate::origin;
-use reqwest::{Client, Url};
+use crate::service::outgoing::Outgoing;
+use reqwest::{StatusCode, Url};
 use std::time::Duration;
 
 /// How long one call may take, from connect to the head of its answer.
@@ -13,17 +13,6 @@ const TIME: Duration = Duration::from_secs(10);
 /// How often the webhook is called before the whole work counts as failed, and the pauses between.
 const CALLS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
-
-fn client() -> reqwest::Result<Client> {
-    origin::install_tls();
-    Client::builder()
-        .user_agent(concat!("lenslet/", env!("CARGO_PKG_VERSION")))
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(TIME)
-        .timeout(TIME)
-        .build()
-}
 
 /// Why a subscription was not confirmed.
 #[derive(Debug, thiserror::Error)]
@@ -61,30 +50,21 @@ pub(super) async fn confirm(url: &str, topic: &TopicArn) -> Result<(), NotConfir
     let not_amazons = || NotConfirmed::NotAmazons { region: topic.region().to_owned() };
     let url = vetted(url, topic).ok_or_else(not_amazons)?;
     // Its query carries what confirms: neither it nor an error that quotes it is shown.
-    let failed = |error: reqwest::Error| NotConfirmed::Failed(error.without_url().to_string());
-    let answer = client().map_err(failed)?.get(url).send().await.map_err(failed)?;
-    if !answer.status().is_success() {
-        return Err(NotConfirmed::Failed(format!("it answered {}", answer.status())));
-    }
-    Ok(())
+    let visited = Outgoing::new(TIME, TIME).visit(url.as_str()).await;
+    visited.and_then(taken).map_err(NotConfirmed::Failed)
 }
 
 /// Who is told of processed originals.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    client: Client,
+    outgoing: Outgoing,
     url: WebhookUrl,
     token: Option<Token>,
 }
 
 impl Webhook {
-    /// Makes the client; no request is sent.
-    ///
-    /// # Errors
-    /// Where TLS cannot be set up.
-    pub(super) fn new(url: WebhookUrl, token: Option<Token>) -> Result<Self, String> {
-        let client = client().map_err(|error| error.without_url().to_string())?;
-        Ok(Self { client, url, token })
+    pub(super) const fn new(url: WebhookUrl, token: Option<Token>) -> Self {
+        Self { outgoing: Outgoing::new(TIME, TIME), url, token }
     }
 
     /// Tells it, at most three times; `failed` is called for every call that was in vain.
@@ -107,20 +87,14 @@ impl Webhook {
     }
 
     async fn call(&self, json: &[u8]) -> Result<(), String> {
-        let mut request = self
-            .client
-            .post(self.url.expose())
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(json.to_vec());
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
-        if answer.status().is_success() {
-            return Ok(());
-        }
-        Err(format!("it answered {}", answer.status()))
+        let token = self.token.as_ref().map(Token::expose);
+        self.outgoing.tell(self.url.expose(), json.to_vec(), token).await.and_then(taken)
     }
+}
+
+/// Whether an answer is a consent.
+fn taken(status: StatusCode) -> Result<(), String> {
+    if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
 }
 
 #[cfg(test)]
@@ -190,7 +164,7 @@ mod tests {
     async fn told(answers: &'static [&'static str]) -> (Result<(), String>, usize, usize) {
         let (url, count) = server(answers).await;
         let token = "0123456789abcdef".parse().unwrap();
-        let webhook = Webhook::new(url.parse().unwrap(), Some(token)).unwrap();
+        let webhook = Webhook::new(url.parse().unwrap(), Some(token));
         let failures = AtomicUsize::new(0);
         let told = webhook
             .tell(b"{}", || {
@@ -220,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_does_not_show_the_url() {
         let url = "http://127.0.0.1:1/hook?sig=hunter2".parse().unwrap();
-        let told = Webhook::new(url, None).unwrap().tell(b"{}", || ()).await.unwrap_err();
+        let told = Webhook::new(url, None).tell(b"{}", || ()).await.unwrap_err();
         assert!(!told.contains("hunter2"), "{told}");
     }
 }

@@ -6,7 +6,7 @@ use super::Events;
 use super::metrics::Done;
 use super::queue::Waiting;
 use super::work::MOST_ATTEMPTS;
-use ring::rand::{SecureRandom as _, SystemRandom};
+use crate::telemetry::trace::random;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,10 +73,8 @@ impl Events {
 
 /// Between half and one and a half of a time, so that pods do not look all at once.
 pub(super) fn jittered(time: Duration) -> Duration {
-    let mut byte = [0_u8; 1];
-    // Without randomness pods look at the same time, which is no more than a burst.
-    let _ = SystemRandom::new().fill(&mut byte);
-    time.mul_f64(0.5 + f64::from(byte[0]) / 255.0)
+    let [byte, ..] = random().to_be_bytes();
+    time.mul_f64(0.5 + f64::from(byte) / 255.0)
 }
 
 #[cfg(test)]

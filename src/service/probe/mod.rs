@@ -11,6 +11,7 @@ mod variants;
 
 use crate::config::{Settings, StoreAt, StorePlace};
 use crate::origin::{self, OpenStore, Role, StoreTimeouts};
+use crate::telemetry::trace::random;
 use object_store::path::Path;
 use serde::Serialize;
 use std::fmt;
@@ -64,9 +65,6 @@ impl Checks<'_> {
     }
 }
 
-/// Of a name that nobody else has.
-const NAME_BYTES: usize = 8;
-
 /// Probes everything the settings name, telling each finding as it comes; returns whether all were
 /// ok. Each request to a store may take its own timeout, and there are at most nine of each store.
 ///
@@ -79,7 +77,8 @@ pub fn probe(settings: &Settings, tell: &mut dyn FnMut(Finding)) -> io::Result<b
 }
 
 async fn all(settings: &Settings, tell: &mut dyn FnMut(Finding)) -> bool {
-    let name = random_name();
+    // Nobody else uses it, and nothing is stored under it.
+    let name = format!("{:016x}", random());
     let mut every_one = true;
     let mut tell = |finding: Finding| {
         every_one &= finding.ok;
@@ -103,19 +102,6 @@ async fn all(settings: &Settings, tell: &mut dyn FnMut(Finding)) -> bool {
     let mut checks = Checks { part: "peers".to_owned(), patience, tell: &mut tell };
     peers::check(&mut checks, &settings.pods.peers.0).await;
     every_one
-}
-
-/// A name that nobody else uses and nothing is stored under.
-fn random_name() -> String {
-    use ring::rand::{SecureRandom as _, SystemRandom};
-    let mut bytes = [0_u8; NAME_BYTES];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        // The process and the time are as rare as this needs.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let nanos = now.map_or(0, |since| since.subsec_nanos());
-        return format!("{:08x}{nanos:08x}", std::process::id());
-    }
-    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 /// A path spelt as the service spells its own: `~` as it is.

@@ -19,10 +19,9 @@ use super::story::Service;
 use crate::config::{Pods, Token};
 use crate::model::key::VariantKey;
 use crate::telemetry::purge::PurgeMetrics;
+use crate::telemetry::trace::random;
 use crate::variants::tags_of;
 use later::Later;
-use ring::rand::{SecureRandom as _, SystemRandom};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,7 +80,8 @@ impl Purging {
         let PurgeSettings { pods, request_timeout, store_timeout, sizes } = settings;
         // An entry, and the record of its original behind it.
         let settle = store_timeout * 2 + Duration::from_millis(250);
-        let instance = instance();
+        // A name for this process.
+        let instance = format!("{:016x}", random());
         let token = pods.admin_token;
         let peers = Peers::new(pods.peers.0, token.clone(), instance.clone(), settle);
         let metrics = PurgeMetrics::default();
@@ -102,20 +102,6 @@ impl Purging {
     pub(super) const fn token(&self) -> Option<&Token> {
         self.token.as_ref()
     }
-}
-
-/// A name for this process: 16 random hex digits.
-fn instance() -> String {
-    let mut bytes = [0; 8];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        // Without randomness the process number tells pods of one machine apart.
-        bytes = u64::from(std::process::id()).to_be_bytes();
-    }
-    bytes.iter().fold(String::with_capacity(16), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl Service {

@@ -1,7 +1,7 @@
 //! A log line as Google Cloud Logging reads it from standard output: its own names for severity,
 //! time, request and trace, everything else beside them. Never sends anything by itself.
 
-use super::{Fields, Value, write_json_text};
+use super::{Fields, Value, unshadowed, write_json_text};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Level, Subscriber};
@@ -58,8 +58,7 @@ where
             if OF_THE_TRACE.contains(name) || (is_request && OF_THE_REQUEST.contains(name)) {
                 continue;
             }
-            let shadows = TAKEN.contains(name);
-            write!(writer, ",\"{}{name}\":", if shadows { "field_" } else { "" })?;
+            write!(writer, ",\"{}{name}\":", unshadowed(name, &TAKEN))?;
             value.write_json(&mut writer)?;
         }
         writer.write_str("}\n")

@@ -1,6 +1,6 @@
 //! A log line as one flat JSON object. Never nests, so that every store of logs can index it.
 
-use super::{Fields, level_name, write_json_text};
+use super::{Fields, IN_FRONT, level_name, unshadowed, write_json_text};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Subscriber};
@@ -35,9 +35,7 @@ where
             write_json_text(&mut writer, metadata.target())?;
         }
         for (name, value) in &fields.others {
-            // The names that stand in front already would make the object ambiguous.
-            let shadows = matches!(*name, "ts" | "level" | "msg" | "target");
-            write!(writer, ",\"{}{name}\":", if shadows { "field_" } else { "" })?;
+            write!(writer, ",\"{}{name}\":", unshadowed(name, &IN_FRONT))?;
             value.write_json(&mut writer)?;
         }
         writer.write_str("}\n")

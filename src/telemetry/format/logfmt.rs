@@ -1,7 +1,7 @@
 //! A log line as `key=value` pairs. A value is quoted where a reader could mistake its end, with
 //! the escapes of JSON inside. Never splits a pair over lines.
 
-use super::{Fields, acts, level_name, write_json_text};
+use super::{Fields, IN_FRONT, acts, level_name, unshadowed, write_json_text};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Subscriber};
@@ -36,8 +36,7 @@ where
             write_value(&mut writer, metadata.target())?;
         }
         for (name, value) in &fields.others {
-            let shadows = matches!(*name, "ts" | "level" | "msg" | "target");
-            write!(writer, " {}{name}=", if shadows { "field_" } else { "" })?;
+            write!(writer, " {}{name}=", unshadowed(name, &IN_FRONT))?;
             write_value(&mut writer, value.text())?;
         }
         writer.write_char('\n')

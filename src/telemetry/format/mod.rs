@@ -42,6 +42,15 @@ impl Value {
     }
 }
 
+/// What JSON and logfmt write themselves, in front of the fields.
+const IN_FRONT: [&str; 4] = ["ts", "level", "msg", "target"];
+
+/// What a field's name is written behind: a name that stands in front already would make the line
+/// ambiguous.
+fn unshadowed(name: &str, in_front: &[&str]) -> &'static str {
+    if in_front.contains(&name) { "field_" } else { "" }
+}
+
 /// The fields of one event in their order, the message apart.
 #[derive(Default)]
 struct Fields {

@@ -1,26 +1,8 @@
 //! S3 events as Amazon EventBridge sends them (an API destination): one event, the key plain.
 
+use super::s3::Entity;
 use super::{BadBody, Kind, Objects, Shape, read};
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    bucket: Bucket<'a>,
-    #[serde(borrow)]
-    object: Object<'a>,
-}
-
-#[derive(Deserialize)]
-struct Bucket<'a> {
-    name: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Object<'a> {
-    key: &'a str,
-}
 
 pub(super) fn objects(event: &Value) -> Result<Objects, BadBody> {
     let mut objects = Objects::default();
@@ -43,7 +25,7 @@ pub(super) fn objects(event: &Value) -> Result<Objects, BadBody> {
         return Ok(objects);
     }
     let detail = event.get("detail").unwrap_or(&Value::Null);
-    let detail: Detail<'_> = read(Shape::EventBridge, "detail", detail)?;
+    let detail: Entity<'_> = read(Shape::EventBridge, "detail", detail)?;
     objects.push(None, detail.bucket.name, Some(detail.object.key.to_owned()), kind);
     Ok(objects)
 }

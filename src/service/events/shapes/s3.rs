@@ -16,22 +16,23 @@ struct Record<'a> {
     s3: Entity<'a>,
 }
 
+/// Which object a record is about; EventBridge has the same under another name.
 #[derive(Deserialize)]
-struct Entity<'a> {
+pub(super) struct Entity<'a> {
     #[serde(borrow)]
-    bucket: Bucket<'a>,
+    pub(super) bucket: Bucket<'a>,
     #[serde(borrow)]
-    object: Object<'a>,
+    pub(super) object: Object<'a>,
 }
 
 #[derive(Deserialize)]
-struct Bucket<'a> {
-    name: &'a str,
+pub(super) struct Bucket<'a> {
+    pub(super) name: &'a str,
 }
 
 #[derive(Deserialize)]
-struct Object<'a> {
-    key: &'a str,
+pub(super) struct Object<'a> {
+    pub(super) key: &'a str,
 }
 
 /// The records of a body that has some.
