@@ -104,13 +104,14 @@ class Server(Process):
         "LOG_FORMAT": "json",
     }
 
-    def __init__(self, others=None, **settings):
-        """`others` are variables with names of their own, such as `OTEL_…`."""
+    def __init__(self, others=None, wrapped=(), **settings):
+        """`others` are variables with names of their own, such as `OTEL_…`; `wrapped` is a command that
+        runs the service, such as a profiler."""
         need(LENSLET)
         settings = {**self.DEFAULTS, **settings}
         self.started = time.monotonic()
         super().__init__(
-            [LENSLET, "serve"],
+            [*wrapped, LENSLET, "serve"],
             environment(**{f"LENSLET_{name}": value for name, value in settings.items()}, **(others or {})),
         )
         told = self.find(self._listening)
