@@ -3,6 +3,7 @@
 //! codecs by their common face only.
 
 use super::{DecodeError, decode, probe};
+use crate::model::format::{Format, SourceFormat};
 use crate::model::pixels::Pixels;
 use crate::model::source::{Header, Scale};
 use proptest::prelude::*;
@@ -22,11 +23,27 @@ const OTHER_SIZES: [(&str, &str); 1] =
 /// limits to say.
 const SOUND_AFTER_ALL: [&str; 1] = ["bombs_found/pygif-max-height.gif"];
 
+/// Hundredths of a step of 255 that a sample of a reduced picture may be off on average: a profile is applied to
+/// the means, not to each pixel before.
+const MEAN_OFF: u64 = 50;
+
+/// The same where planes are reduced before they become RGB: chroma is not smeared across the edges
+/// of blocks, and tone curves and clamping come after the mean.
+const MEAN_OFF_BY_PLANES: u64 = 300;
+
+/// Noise far out of gamut, of which clamping is most, and a picture of few pixels, all of them edges.
+const NOT_BY_MEANS: [&str; 3] = [
+    "webp/lossy/libwebp-test-data-vp80-01-intra-1411.webp",
+    "webp/lossy/libwebp-test-data-vp80-02-inter-1412.webp",
+    "avif/misc/libavif-extended_pixi.avif",
+];
+
 /// A row of INDEX.tsv. An APNG has no number of frames here: the reference decoder counts a default
 /// image that is no part of the animation, we do not.
 #[derive(Debug, Clone)]
 struct Row {
     name: String,
+    format: String,
     path: PathBuf,
     display: String,
     expected: String,
@@ -50,6 +67,7 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         let other = OTHER_SIZES.iter().find(|(other, _)| *other == name);
         Row {
             name: name.to_owned(),
+            format: format.to_owned(),
             path: root.join(name),
             display: other.map_or(display, |(_, size)| size).to_owned(),
             expected: expected.to_owned(),
@@ -60,6 +78,12 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     assert!(rows.len() > 1_000, "only {} rows", rows.len());
     rows
 });
+
+/// The whole files of a format, for tests beside its codec.
+pub(super) fn paths(format: &str) -> Vec<PathBuf> {
+    let whole = ROWS.iter().filter(|row| row.expected == "200" && row.format == format);
+    whole.map(|row| row.path.clone()).collect()
+}
 
 fn read(bytes: &[u8]) -> Result<(Header, Pixels), DecodeError> {
     let header = probe(bytes)?;
@@ -103,6 +127,35 @@ fn every_row_comes_out_as_the_index_says() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_scale_of_the_ladder_shows_the_means_of_the_full_picture() {
+    let mut wrong = Vec::new();
+    for row in ROWS.iter().filter(|row| row.expected == "200") {
+        let bytes = std::fs::read(&row.path).unwrap();
+        let Ok(header) = probe(&bytes) else { continue };
+        if header.format == SourceFormat::Web(Format::Jpeg) || header.size.pixels() > 4_000_000 {
+            continue;
+        }
+        let Ok(full) = decode(&bytes, &header, Scale::Full) else { continue };
+        for scale in [Scale::Half, Scale::Quarter, Scale::Eighth] {
+            let small = decode(&bytes, &header, scale).unwrap();
+            assert_eq!(small.size(), scale.apply(header.size), "{}", row.name);
+            let means = super::shrink::whole(full.clone(), scale).unwrap();
+            assert_eq!(small.layout(), means.layout(), "{}", row.name);
+            let pairs = small.data().iter().zip(means.data());
+            let off: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            let samples = small.data().len() as u64;
+            let off = (off * 100).div_ceil(samples);
+            let planes = matches!(header.format, SourceFormat::Web(Format::Avif | Format::Webp));
+            let most = if planes { MEAN_OFF_BY_PLANES } else { MEAN_OFF };
+            if off > most && !NOT_BY_MEANS.contains(&row.name.as_str()) {
+                wrong.push(format!("{} at {scale:?} is off by {off} hundredths", row.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// The colours of the four quadrants, as stored.

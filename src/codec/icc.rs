@@ -46,6 +46,11 @@ pub(super) fn to_srgb(mut pixels: Pixels, profile: &[u8]) -> Pixels {
     pixels
 }
 
+/// Whether [`to_srgb`] would touch pixels of `layout`.
+pub(super) fn changes(profile: &[u8], layout: Layout) -> bool {
+    source_and_target(profile, layout).is_some()
+}
+
 /// Inks (0 = none, 255 = full) → RGB, through the profile where it is a sound CMYK one, else by
 /// the plain formula `(255 − ink) × (255 − black) / 255`. Works in place: no second picture is
 /// allocated.
@@ -83,48 +88,79 @@ pub(super) fn cmyk_to_rgb(
 }
 
 /// 16-bit samples → 8-bit sRGB: through the profile at 16 bits where it is sound and not sRGB,
-/// then rounded to the nearest. `samples` holds two bytes per sample in the order `read` takes;
-/// the conversion is in place, and the buffer keeps its capacity.
+/// then rounded to the nearest. Holds one strip of samples, whatever the picture.
+pub(super) struct Deep {
+    transform: Option<Transform<u16>>,
+    samples: Vec<u16>,
+    converted: Vec<u16>,
+}
+
+impl Deep {
+    /// For samples of `layout`.
+    pub(super) fn new(layout: Layout, profile: Option<&[u8]>) -> Self {
+        let channels = channels_of(layout);
+        let transform =
+            profile.and_then(|p| source_and_target(p, layout)).and_then(|(from, to)| {
+                with_intents(|options| {
+                    from.create_transform_16bit(channels, &to, channels, options)
+                })
+            });
+        Self { transform, samples: Vec::new(), converted: Vec::new() }
+    }
+
+    /// Converts a row: `raw` holds two bytes per sample, in the order `read` takes.
+    pub(super) fn row(&mut self, raw: &[u8], read: impl Fn([u8; 2]) -> u16, out: &mut [u8]) {
+        self.load(raw, read);
+        self.store(out);
+    }
+
+    fn load(&mut self, raw: &[u8], read: impl Fn([u8; 2]) -> u16) {
+        self.samples.clear();
+        self.samples.extend(raw.as_chunks::<2>().0.iter().map(|pair| read(*pair)));
+    }
+
+    fn store(&mut self, out: &mut [u8]) {
+        let mut samples = &self.samples;
+        if let Some(transform) = &self.transform {
+            self.converted.resize(self.samples.len(), 0);
+            // Fails only for lengths that are no whole pixels, which a row never has.
+            if transform.transform(&self.samples, &mut self.converted).is_ok() {
+                samples = &self.converted;
+            }
+        }
+        out.iter_mut().zip(samples).for_each(|(to, from)| *to = narrow(*from));
+    }
+}
+
+/// A whole picture through [`Deep`], in place; the buffer keeps its capacity.
 ///
 /// # Errors
 /// [`WrongLength`] unless there are two bytes per sample of the layout.
 pub(super) fn deep_to_srgb(
     mut samples: Vec<u8>,
-    read: fn([u8; 2]) -> u16,
+    read: impl Fn([u8; 2]) -> u16,
     size: Size,
     layout: Layout,
     profile: Option<&[u8]>,
 ) -> Result<Pixels, WrongLength> {
     let count = samples.len() / 2;
-    let channels = channels_of(layout);
-    let transform = profile.and_then(|p| source_and_target(p, layout)).and_then(|(from, to)| {
-        with_intents(|options| from.create_transform_16bit(channels, &to, channels, options))
-    });
+    let mut deep = Deep::new(layout, profile);
     let strip = STRIP_PIXELS * layout.channels();
-    let mut deep: Vec<u16> = Vec::with_capacity(strip);
-    let mut converted = vec![0_u16; strip];
     for first in (0..count).step_by(strip) {
         let length = strip.min(count - first);
-        deep.clear();
-        let raw = samples.get(first * 2..(first + length) * 2).unwrap_or_default();
-        deep.extend(raw.as_chunks::<2>().0.iter().map(|pair| read(*pair)));
-        let done = transform.as_ref().zip(converted.get_mut(..length)).and_then(|(t, out)| {
-            t.transform(&deep, out).ok()?;
-            Some(&*out)
-        });
-        let source = done.unwrap_or(&deep);
+        deep.load(samples.get(first * 2..(first + length) * 2).unwrap_or_default(), &read);
         // One byte per sample is written, behind the two that were read.
-        let target = samples.iter_mut().skip(first).take(length);
-        target.zip(source).for_each(|(to, from)| *to = narrow(*from));
+        deep.store(samples.get_mut(first..first + length).unwrap_or_default());
     }
     samples.truncate(count);
     Pixels::new(size, layout, samples)
 }
 
-/// 0–65535 → 0–255, rounded to the nearest.
+/// 0–65535 → 0–255, rounded to the nearest: division by 257 as a multiplication, which runs in
+/// vector lanes.
+#[expect(clippy::cast_possible_truncation, reason = "at most (65535 × 255 + 32895) >> 16 = 255")]
 pub(super) fn narrow(sample: u16) -> u8 {
-    let wide = u32::from(sample);
-    u8::try_from((wide * 255 + 32_767) / 65_535).unwrap_or(u8::MAX)
+    ((u32::from(sample) * 255 + 32_895) >> 16) as u8
 }
 
 fn plain_cmyk(inks: &[u8], rgb: &mut [u8]) {
@@ -352,6 +388,14 @@ mod tests {
         let rgb = cmyk_to_rgb(inks, size, Some(b"no profile")).unwrap();
         for (n, pixel) in rgb.data().chunks_exact(3).enumerate() {
             assert_eq!(pixel, [255 - u8::try_from(n % 256).unwrap(), 255, 255]);
+        }
+    }
+
+    #[test]
+    fn every_sample_of_sixteen_bits_is_rounded_to_the_nearest_of_eight() {
+        for sample in 0..=u16::MAX {
+            let nearest = (u32::from(sample) * 255 + 32_767) / 65_535;
+            assert_eq!(u32::from(narrow(sample)), nearest, "{sample}");
         }
     }
 

@@ -15,10 +15,12 @@ mod jpeg;
 mod png;
 pub mod quality;
 mod rare;
+mod shrink;
 mod webp;
 
 use crate::model::format::{Format, SourceFormat};
 use crate::model::pixels::Pixels;
+use crate::model::planes::Planes;
 use crate::model::source::{Header, Scale};
 use std::borrow::Cow;
 
@@ -128,8 +130,9 @@ pub fn profile_name(bytes: &[u8], header: &Header) -> Option<String> {
 }
 
 /// Decodes the first frame: stored orientation, sRGB (embedded profiles applied, CMYK and high
-/// bit depths converted), straight alpha. `scale` other than full is honoured for JPEG only:
-/// the caller may ask it of nothing else.
+/// bit depths converted), straight alpha. `scale` is honoured for every format: JPEG by its DCT,
+/// the others by the mean of each block, taken as the rows come out of the decoder where it gives
+/// rows, so that the full picture is never in memory.
 ///
 /// The result's size is `scale.apply(header.size)`; a decoder that disagrees with the header is
 /// an error, never a surprise.
@@ -139,12 +142,50 @@ pub fn profile_name(bytes: &[u8], header: &Header) -> Option<String> {
 pub fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
     match header.format {
         SourceFormat::Web(Format::Jpeg) => jpeg::decode(bytes, header, scale),
-        SourceFormat::Web(Format::Png) => png::decode(bytes, header),
-        SourceFormat::Web(Format::Webp) => webp::decode(bytes, header),
-        SourceFormat::Web(Format::Gif) => gif::decode(bytes, header),
-        SourceFormat::Web(Format::Avif) => avif::decode(bytes, header),
-        SourceFormat::Bmp | SourceFormat::Tiff | SourceFormat::Ico => rare::decode(bytes, header),
+        SourceFormat::Web(Format::Png) => png::decode(bytes, header, scale),
+        SourceFormat::Web(Format::Webp) => webp::decode(bytes, header, scale),
+        SourceFormat::Web(Format::Gif) => gif::decode(bytes, header, scale),
+        SourceFormat::Web(Format::Avif) => avif::decode(bytes, header, scale),
+        SourceFormat::Bmp | SourceFormat::Tiff | SourceFormat::Ico => {
+            rare::decode(bytes, header, scale)
+        }
     }
+}
+
+/// Decodes the planes of a picture whose header has them, as they are stored. The size of the
+/// result is `scale.apply(header.size)`.
+///
+/// # Errors
+/// [`DecodeError`] as [`decode`], and `Unsupported` for a header without planes.
+pub fn decode_planes(bytes: &[u8], header: &Header, scale: Scale) -> Result<Planes, DecodeError> {
+    match header.format {
+        SourceFormat::Web(Format::Jpeg) => jpeg::decode_planes(bytes, header, scale),
+        format => Err(DecodeError::Unsupported(format!("{format} as planes"))),
+    }
+}
+
+/// Encodes 4:2:0 planes in a lossy format, without metadata or profile: untagged sRGB.
+///
+/// # Errors
+/// [`EncodeError`] with the encoder's words, or for a format that takes no planes.
+pub fn encode_planes(planes: &Planes, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
+    match encoding {
+        Encoding::Jpeg { quality, progressive } => {
+            jpeg::encode_planes(planes, quality, progressive)
+        }
+        Encoding::Webp { quality } => webp::encode_planes(planes, quality),
+        Encoding::Avif { quality } => avif::encode_planes(planes, quality),
+        Encoding::Png | Encoding::WebpLossless | Encoding::AvifLossless | Encoding::Gif => {
+            let format = encoding.format();
+            Err(EncodeError { format, reason: "planes cannot be written without loss".to_owned() })
+        }
+    }
+}
+
+/// Whether libwebp takes the means itself: if so a lossy file is never whole in memory.
+#[must_use]
+pub const fn webp_scales_inside(header: &Header, scale: Scale) -> bool {
+    webp::scales_inside(header, scale)
 }
 
 /// Encodes a picture, without metadata or profile: untagged sRGB.

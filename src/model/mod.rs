@@ -23,6 +23,7 @@ pub mod geometry;
 )]
 pub mod key;
 pub mod limits;
+pub mod lru;
 #[cfg_attr(
     not(test),
     expect(
@@ -31,6 +32,14 @@ pub mod limits;
     )
 )]
 pub mod pixels;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::arithmetic_side_effects,
+        reason = "the sum was checked when the planes were made"
+    )
+)]
+pub mod planes;
 pub mod shard;
 pub mod source;
 pub mod stage;

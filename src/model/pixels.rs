@@ -2,6 +2,7 @@
 //! premultiply inside themselves, so no other code ever has to ask which state a buffer is in.
 
 use super::geometry::Size;
+use super::planes::Planes;
 
 /// Channels per pixel and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +88,12 @@ impl Pixels {
         self.size.width as usize * self.layout.channels()
     }
 
+    /// Bytes of the buffer, of which the samples may fill a part.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.data.capacity()
+    }
+
     /// The samples, row by row.
     #[must_use]
     pub fn data(&self) -> &[u8] {
@@ -120,5 +127,52 @@ impl Pixels {
 impl std::fmt::Debug for Pixels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pixels({} {:?})", self.size, self.layout)
+    }
+}
+
+/// What a decoder gave: pixels, or planes where nothing that follows needs RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Interleaved sRGB.
+    Pixels(Pixels),
+    /// Luma and chroma apart.
+    Planes(Planes),
+}
+
+impl Decoded {
+    /// Width and height.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        match self {
+            Self::Pixels(pixels) => pixels.size(),
+            Self::Planes(planes) => planes.size(),
+        }
+    }
+
+    /// Bytes of its samples in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Pixels(pixels) => pixels.data().len(),
+            Self::Planes(planes) => planes.data().len(),
+        }
+    }
+
+    /// Bytes of the buffer, of which the samples may fill a part.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        match self {
+            Self::Pixels(pixels) => pixels.capacity(),
+            Self::Planes(planes) => planes.capacity(),
+        }
+    }
+
+    /// Gives the buffer up.
+    #[must_use]
+    pub fn into_data(self) -> Vec<u8> {
+        match self {
+            Self::Pixels(pixels) => pixels.into_data(),
+            Self::Planes(planes) => planes.into_data(),
+        }
     }
 }

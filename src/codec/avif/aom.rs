@@ -26,18 +26,25 @@ pub(in crate::codec) fn version() -> String {
     text.to_string_lossy().trim_start_matches('v').to_owned()
 }
 
-/// 8-bit planes without row padding: full range, BT.601 where there is chroma (G, B, R where
+/// The rows of a plane, `stride` samples apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plane<'a> {
+    pub(super) samples: &'a [u8],
+    pub(super) stride: u32,
+}
+
+/// 8-bit planes: full range, BT.601 where there is chroma (G, B, R where
 /// it is not subsampled).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     /// What they are; 4:0:0, 4:2:0 or 4:4:4 at 8 bits.
     pub(super) format: Format,
     /// Luma or green.
-    pub(super) y: &'a [u8],
+    pub(super) y: Plane<'a>,
     /// Cb or blue; for 4:0:0 as long as for 4:2:0, its content without effect.
-    pub(super) u: &'a [u8],
+    pub(super) u: Plane<'a>,
     /// Cr or red; the same.
-    pub(super) v: &'a [u8],
+    pub(super) v: Plane<'a>,
 }
 
 /// An encoder, destroyed when dropped.
@@ -174,10 +181,13 @@ fn image(source: &Source<'_>) -> Result<sys::aom_image_t, String> {
     let mut strides = [0; 3];
     for (index, (plane, stride)) in [y, u, v].into_iter().zip(&mut strides).enumerate() {
         let size = layout.plane(index).ok_or("no such plane")?;
-        if size.pixels() != plane.len() as u64 {
-            return Err(format!("plane {index} has {} bytes, not {size}", plane.len()));
+        let needed = u64::from(plane.stride)
+            .saturating_mul(u64::from(size.height.saturating_sub(1)))
+            .saturating_add(u64::from(size.width));
+        if plane.stride < size.width || (plane.samples.len() as u64) < needed {
+            return Err(format!("plane {index} has {} bytes, not {size}", plane.samples.len()));
         }
-        *stride = c_int::try_from(size.width).map_err(|error| error.to_string())?;
+        *stride = c_int::try_from(plane.stride).map_err(|error| error.to_string())?;
     }
     let shift = u32::from(layout.chroma == Chroma::Quarter);
     // SAFETY: all zeros is a valid value of this plain C structure.
@@ -192,7 +202,7 @@ fn image(source: &Source<'_>) -> Result<sys::aom_image_t, String> {
     (image.x_chroma_shift, image.y_chroma_shift) = (shift, shift);
     // libaom's image type is shared with its decoder and therefore mutable; the encoder writes
     // to planes only when it denoises, which is off.
-    image.planes = [y, u, v].map(|plane| plane.as_ptr().cast_mut());
+    image.planes = [y, u, v].map(|plane| plane.samples.as_ptr().cast_mut());
     image.stride = strides;
     Ok(image)
 }

@@ -191,7 +191,9 @@ fn assemble<'a>(
         gray: config.monochrome,
         frames: frames.max(1),
         progressive: false,
+        whole: true,
         depth: config.depth,
+        planes: None,
     };
     Ok(Container { header, color, alpha, premultiplied, crop, icc: own.icc, cicp: own.cicp })
 }

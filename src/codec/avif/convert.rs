@@ -1,14 +1,17 @@
-//! Planes → 8-bit grey, RGB or RGBA: row by row through `rows`, alpha beside it. Allocates the
-//! result and a few rows. Never crops or turns.
+//! Planes → 8-bit grey, RGB or RGBA: row by row through `rows`, alpha beside it, cut to the clean
+//! aperture and on into the shrink. Allocates the result and a few rows. Never turns.
 
 use super::color::ToneMap;
 use super::planes::{Chroma, Sample, View, Yuv};
+use super::reduced::Reducer;
 use super::rows::{BITS, Level, Matrix, Range, Rows, scale_row, widen};
 use crate::codec::DecodeError;
 use crate::codec::bmff::broken;
 use crate::codec::bmff::property::Cicp;
-use crate::model::geometry::Size;
+use crate::codec::shrink::Shrinker;
+use crate::model::geometry::Rect;
 use crate::model::pixels::{Layout, Pixels};
+use crate::model::source::Scale;
 
 /// Alpha as 8-bit rows.
 pub(super) struct Alpha<'a> {
@@ -38,30 +41,43 @@ impl<'a> Alpha<'a> {
     }
 }
 
+/// What of the picture is wanted, and how its colours are stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// The clean aperture; all of it where there is none.
+    pub(super) crop: Option<Rect>,
+    /// Whether the colours are multiplied by alpha.
+    pub(super) premultiplied: bool,
+    /// How much smaller.
+    pub(super) scale: Scale,
+}
+
 /// Converts a picture: grey without chroma planes (RGBA if there is alpha), else RGB or RGBA.
 /// `cicp` says what the samples are; `tone` brings wide or high-dynamic-range colours to sRGB.
 ///
 /// # Errors
-/// [`DecodeError::Broken`] where memory is short, RGB planes differ in size, or the alpha
-/// plane has another size.
+/// [`DecodeError::Broken`] where memory is short, RGB planes differ in size, the alpha plane has
+/// another size, or the clean aperture leaves the picture.
 pub(super) fn pixels(
     view: &View<'_>,
     cicp: Cicp,
     tone: Option<&ToneMap>,
     alpha: Option<Alpha<'_>>,
+    shape: Shape,
 ) -> Result<Pixels, DecodeError> {
     if alpha.as_ref().is_some_and(|alpha| alpha.view.format().size != view.format().size) {
         return Err(broken("the alpha plane has another size than the picture"));
     }
     match (view, tone) {
-        (View::Eight(yuv), None) => convert::<_, u8>(yuv, cicp, interleave, gray, alpha),
-        (View::Deep(yuv), None) => convert::<_, u8>(yuv, cicp, interleave, gray, alpha),
+        (View::Eight(yuv), None) => convert::<_, u8>(yuv, cicp, interleave, gray, alpha, shape),
+        (View::Deep(yuv), None) => convert::<_, u8>(yuv, cicp, interleave, gray, alpha, shape),
         (View::Eight(yuv), Some(tone)) => convert::<_, u16>(
             yuv,
             cicp,
             |rgb, out| tone.row(rgb, out),
             |y, out| tone.grey(y, out),
             alpha,
+            shape,
         ),
         (View::Deep(yuv), Some(tone)) => convert::<_, u16>(
             yuv,
@@ -69,6 +85,7 @@ pub(super) fn pixels(
             |rgb, out| tone.row(rgb, out),
             |y, out| tone.grey(y, out),
             alpha,
+            shape,
         ),
     }
 }
@@ -87,6 +104,7 @@ fn convert<S: Sample, L: Level>(
     colour: impl Fn([&[L]; 3], Out<'_>),
     grey: impl Fn(&[L], &mut [u8]),
     mut alpha: Option<Alpha<'_>>,
+    shape: Shape,
 ) -> Result<Pixels, DecodeError> {
     let format = yuv.format;
     let monochrome = format.chroma == Chroma::None;
@@ -95,14 +113,21 @@ fn convert<S: Sample, L: Level>(
         (true, false) => Layout::Gray,
         (false, false) => Layout::Rgb,
     };
-    let mut data = room(format.size, layout)?;
     let width = format.size.width as usize;
     let range = Range::new(format.depth, cicp.full_range);
     let matrix = if monochrome { Matrix::Identity } else { Matrix::new(cicp, format)? };
     let centred = matrix != Matrix::Identity;
-    let mut rows = Rows::<L>::new(width);
-    for (index, out) in data.chunks_exact_mut(width * layout.channels()).enumerate() {
-        rows.load(yuv, index, centred);
+    // Means of planes where nothing weighs or shifts them; else of the converted rows.
+    let by_planes = shape.scale != Scale::Full && alpha.is_none() && shape.crop.is_none();
+    let size = if by_planes { shape.scale.apply(format.size) } else { format.size };
+    let mut reducer = Reducer::new(if by_planes { width } else { 0 });
+    let mut rows = Rows::<L>::new(size.width as usize);
+    let mut row = |index: usize, out: &mut [u8]| {
+        if by_planes {
+            reducer.load(yuv, index, shape.scale, centred, &mut rows);
+        } else {
+            rows.load(yuv, index, centred);
+        }
         if let Some(alpha) = &mut alpha {
             let levels = alpha.load(index);
             for ([_, _, _, a], &level) in out.as_chunks_mut::<4>().0.iter_mut().zip(levels) {
@@ -127,17 +152,34 @@ fn convert<S: Sample, L: Level>(
                 colour([&rows.r, &rows.g, &rows.b], Out::Rgb(out));
             }
         }
+        if shape.premultiplied && layout == Layout::Rgba {
+            unpremultiply(out);
+        }
+    };
+    let Some(crop) = shape.crop else {
+        let scale = if by_planes { Scale::Full } else { shape.scale };
+        let mut shrinker = Shrinker::new(size, layout, scale).map_err(broken)?;
+        for index in 0..size.height as usize {
+            shrinker.row(|out| {
+                row(index, out);
+                Ok::<(), DecodeError>(())
+            })?;
+        }
+        return shrinker.finish().map_err(broken);
+    };
+    let (left, top) = (crop.x as usize, crop.y as usize);
+    let (columns, lines) = (crop.size.width as usize, crop.size.height as usize);
+    if left + columns > width || top + lines > format.size.height as usize {
+        return Err(broken("the clean aperture leaves the picture"));
     }
-    Pixels::new(format.size, layout, data).map_err(|error| broken(error.to_string()))
-}
-
-fn room(size: Size, layout: Layout) -> Result<Vec<u8>, DecodeError> {
-    let short = || broken(format!("no memory for {} pixels", size.pixels()));
-    let bytes = Pixels::bytes_for(size, layout).ok_or_else(short)?;
-    let mut data = Vec::new();
-    data.try_reserve_exact(bytes).map_err(|_| short())?;
-    data.resize(bytes, 0);
-    Ok(data)
+    let mut shrinker = Shrinker::new(crop.size, layout, shape.scale).map_err(broken)?;
+    let channels = layout.channels();
+    let mut line = vec![0; width * channels];
+    for index in top..top + lines {
+        row(index, &mut line);
+        shrinker.push(line.get(left * channels..(left + columns) * channels).unwrap_or_default());
+    }
+    shrinker.finish().map_err(broken)
 }
 
 fn gray(levels: &[u8], out: &mut [u8]) {
@@ -163,11 +205,8 @@ fn interleave([r, g, b]: [&[u8]; 3], out: Out<'_>) {
 }
 
 /// Divides colours by alpha, rounding; fully transparent pixels stay as they are.
-pub(super) fn unpremultiply(pixels: &mut Pixels) {
-    if pixels.layout() != Layout::Rgba {
-        return;
-    }
-    for [r, g, b, a] in pixels.data_mut().as_chunks_mut::<4>().0 {
+fn unpremultiply(rgba: &mut [u8]) {
+    for [r, g, b, a] in rgba.as_chunks_mut::<4>().0 {
         let alpha = u32::from(*a);
         if alpha == 0 || alpha == 255 {
             continue;

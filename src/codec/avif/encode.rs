@@ -1,12 +1,13 @@
 //! Pixels → AVIF: to planes in fixed point, libaom once for colour and once for alpha,
 //! avif-serialize around both. Never writes metadata or a profile: untagged sRGB.
 
-use super::aom::{self, Source};
-use super::planes::{Chroma, Format as Planes};
-use crate::codec::EncodeError;
+use super::aom::{self, Plane, Source};
+use super::planes::{Chroma, Format as Coded};
+use crate::codec::{EncodeError, buffers};
 use crate::model::format::Format;
 use crate::model::geometry::Size;
 use crate::model::pixels::{Layout, Pixels};
+use crate::model::planes::{Planes, Subsampling};
 use avif_serialize::Aviffy;
 use avif_serialize::constants::MatrixCoefficients;
 
@@ -24,11 +25,41 @@ pub(in crate::codec) fn encode(
     write(pixels, quality).map_err(|reason| EncodeError { format: Format::Avif, reason })
 }
 
-fn write(pixels: &Pixels, quality: Option<u8>) -> Result<Vec<u8>, String> {
-    let size = pixels.size();
+/// Encodes 4:2:0 planes at `quality` 1–100 as they are. Allocates libaom's working set and the
+/// result.
+///
+/// # Errors
+/// [`EncodeError`] above 16384 pixels a side, for other chroma, and in libaom's words.
+pub(in crate::codec) fn encode_planes(
+    planes: &Planes,
+    quality: u8,
+) -> Result<Vec<u8>, EncodeError> {
+    write_planes(planes, quality).map_err(|reason| EncodeError { format: Format::Avif, reason })
+}
+
+fn write_planes(planes: &Planes, quality: u8) -> Result<Vec<u8>, String> {
+    let size = planes.size();
+    check_sides(size)?;
+    if planes.subsampling() != Subsampling::Quarter {
+        return Err(format!("{:?} chroma where 4:2:0 is written", planes.subsampling()));
+    }
+    let [y, u, v] =
+        planes.planes().map(|plane| Plane { samples: plane.samples, stride: plane.stored.width });
+    let format = Coded { size, chroma: Chroma::Quarter, depth: 8 };
+    let color = aom::encode(&Source { format, y, u, v }, Some(quality))?;
+    contain(size, Chroma::Quarter, &color, None)
+}
+
+fn check_sides(size: Size) -> Result<(), String> {
     if size.longest() > Format::Avif.max_side() {
         return Err(format!("{size} exceeds {} pixels a side", Format::Avif.max_side()));
     }
+    Ok(())
+}
+
+fn write(pixels: &Pixels, quality: Option<u8>) -> Result<Vec<u8>, String> {
+    let size = pixels.size();
+    check_sides(size)?;
     let (color, chroma) = match (pixels.layout(), quality) {
         (Layout::Gray, _) => (gray(pixels.data(), size, quality)?, Chroma::None),
         (_, None) => (lossless(pixels)?, Chroma::Full),
@@ -43,6 +74,16 @@ fn write(pixels: &Pixels, quality: Option<u8>) -> Result<Vec<u8>, String> {
     } else {
         None
     };
+    contain(size, chroma, &color, alpha.as_deref())
+}
+
+/// The container around the streams of colour and alpha.
+fn contain(
+    size: Size,
+    chroma: Chroma,
+    color: &[u8],
+    alpha: Option<&[u8]>,
+) -> Result<Vec<u8>, String> {
     let subsampled = chroma != Chroma::Full;
     let matrix = if subsampled { MatrixCoefficients::Bt601 } else { MatrixCoefficients::Rgb };
     let mut out = Vec::new();
@@ -55,25 +96,45 @@ fn write(pixels: &Pixels, quality: Option<u8>) -> Result<Vec<u8>, String> {
         .set_monochrome(chroma == Chroma::None)
         .set_matrix_coefficients(matrix)
         .set_full_color_range(true)
-        .write_slice(&mut out, &color, alpha.as_deref())
+        .write_slice(&mut out, color, alpha)
         .map_err(|error| error.to_string())?;
     Ok(out)
 }
 
-/// An empty plane.
+/// A plane to be written to from end to end.
 fn plane(size: Size) -> Result<Vec<u8>, String> {
     let samples = usize::try_from(size.pixels()).map_err(|error| error.to_string())?;
-    let mut plane = Vec::new();
-    plane.try_reserve_exact(samples).map_err(|error| error.to_string())?;
-    plane.resize(samples, 0);
-    Ok(plane)
+    buffers::take(samples).map_err(|error| error.to_string())
+}
+
+/// Planes without row padding; their buffers go back to the thread.
+fn encode_tight(
+    format: Coded,
+    planes: [Vec<u8>; 3],
+    quality: Option<u8>,
+) -> Result<Vec<u8>, String> {
+    let chroma = match format.chroma {
+        Chroma::Full => format.size,
+        _ => halved(format.size),
+    };
+    let [y, u, v] = &planes;
+    let [y, u, v] = [(y, format.size), (u, chroma), (v, chroma)]
+        .map(|(samples, size)| Plane { samples: samples.as_slice(), stride: size.width });
+    let stream = aom::encode(&Source { format, y, u, v }, quality);
+    planes.into_iter().for_each(buffers::give_back);
+    stream
 }
 
 fn gray(levels: &[u8], size: Size, quality: Option<u8>) -> Result<Vec<u8>, String> {
     let mut chroma = plane(halved(size))?;
     chroma.fill(128);
-    let format = Planes { size, chroma: Chroma::None, depth: 8 };
-    aom::encode(&Source { format, y: levels, u: &chroma, v: &chroma }, quality)
+    let format = Coded { size, chroma: Chroma::None, depth: 8 };
+    let stride = halved(size).width;
+    let empty = Plane { samples: &chroma, stride };
+    let y = Plane { samples: levels, stride: size.width };
+    let stream = aom::encode(&Source { format, y, u: empty, v: empty }, quality);
+    buffers::give_back(chroma);
+    stream
 }
 
 fn lossless(pixels: &Pixels) -> Result<Vec<u8>, String> {
@@ -86,8 +147,7 @@ fn lossless(pixels: &Pixels) -> Result<Vec<u8>, String> {
             (*r, *g, *b) = (red, green, blue);
         }
     }
-    let format = Planes { size, chroma: Chroma::Full, depth: 8 };
-    aom::encode(&Source { format, y: &g, u: &b, v: &r }, None)
+    encode_tight(Coded { size, chroma: Chroma::Full, depth: 8 }, [g, b, r], None)
 }
 
 fn lossy(pixels: &Pixels, quality: u8) -> Result<Vec<u8>, String> {
@@ -98,8 +158,7 @@ fn lossy(pixels: &Pixels, quality: u8) -> Result<Vec<u8>, String> {
     } else {
         subsample::<3>(pixels, &mut y, &mut u, &mut v);
     }
-    let format = Planes { size, chroma: Chroma::Quarter, depth: 8 };
-    aom::encode(&Source { format, y: &y, u: &u, v: &v }, Some(quality))
+    encode_tight(Coded { size, chroma: Chroma::Quarter, depth: 8 }, [y, u, v], Some(quality))
 }
 
 const fn halved(size: Size) -> Size {

@@ -10,20 +10,20 @@ mod dav1d;
 mod encode;
 mod planes;
 mod properties;
+mod reduced;
 mod rows;
 
 use super::bmff::broken;
 use super::{DecodeError, icc};
 use crate::model::format::{Format, SourceFormat};
-use crate::model::geometry::Rect;
 use crate::model::pixels::Pixels;
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use container::Container;
-use convert::Alpha;
+use convert::{Alpha, Shape};
 
 pub(super) use aom::version as encoder_version;
 pub(super) use dav1d::version as decoder_version;
-pub(super) use encode::encode;
+pub(super) use encode::{encode, encode_planes};
 
 const FORMAT: SourceFormat = SourceFormat::Web(Format::Avif);
 
@@ -40,31 +40,25 @@ pub(super) fn profile(bytes: &[u8]) -> Option<&[u8]> {
     container::read(bytes).ok()?.icc
 }
 
-/// Decodes the picture, cropped to its clean aperture, as stored (`header.orientation` is the
-/// pipeline's to apply). Allocates dav1d's planes, those of a grid, and the result.
+/// Decodes the picture at `scale`, cropped to its clean aperture, as stored (`header.orientation`
+/// is the pipeline's to apply). Allocates dav1d's planes, those of a grid, and the result.
 ///
 /// # Errors
 /// [`DecodeError::Broken`] for damage, missing data, and sizes that contradict the header.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(super) fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
     let container = container::read(bytes)?;
     if container.header.size != header.size {
         let (own, header) = (container.header.size, header.size);
         return Err(broken(format!("a picture of {own}, the header says {header}")));
     }
-    let mut pixels = picture(&container)?;
-    if container.premultiplied {
-        convert::unpremultiply(&mut pixels);
-    }
-    if let Some(rect) = container.crop {
-        pixels = cropped(pixels, rect)?;
-    }
+    let pixels = picture(&container, scale)?;
     Ok(match container.icc {
         Some(profile) => icc::to_srgb(pixels, profile),
         None => pixels,
     })
 }
 
-fn picture(container: &Container<'_>) -> Result<Pixels, DecodeError> {
+fn picture(container: &Container<'_>, scale: Scale) -> Result<Pixels, DecodeError> {
     let color = planes::decode(&container.color)?;
     let alpha = container.alpha.as_ref().map(planes::decode).transpose()?;
     let cicp = container.cicp.unwrap_or(color.cicp());
@@ -74,24 +68,8 @@ fn picture(container: &Container<'_>) -> Result<Pixels, DecodeError> {
         Some(plane) => Some(Alpha::new(plane.view()?, plane.cicp().full_range)),
         None => None,
     };
-    convert::pixels(&color.view()?, cicp, tone.as_ref(), alpha)
-}
-
-/// Cuts `rect` out, in place: rows only ever move towards the front.
-fn cropped(pixels: Pixels, rect: Rect) -> Result<Pixels, DecodeError> {
-    let (layout, stride) = (pixels.layout(), pixels.stride());
-    let (left, top) = (rect.x as usize * layout.channels(), rect.y as usize);
-    let (width, height) = (rect.size.width as usize * layout.channels(), rect.size.height as usize);
-    let mut data = pixels.into_data();
-    if left + width > stride || (top + height) * stride > data.len() {
-        return Err(broken("the clean aperture leaves the picture"));
-    }
-    for row in 0..height {
-        let from = (top + row) * stride + left;
-        data.copy_within(from..from + width, row * width);
-    }
-    data.truncate(width * height);
-    Pixels::new(rect.size, layout, data).map_err(|error| broken(error.to_string()))
+    let shape = Shape { crop: container.crop, premultiplied: container.premultiplied, scale };
+    convert::pixels(&color.view()?, cicp, tone.as_ref(), alpha, shape)
 }
 
 #[cfg(test)]

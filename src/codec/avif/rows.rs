@@ -12,7 +12,8 @@ use crate::codec::bmff::property::Cicp;
 pub(super) const BITS: u32 = 14;
 /// White of an 8-bit result on that scale: 255 << 6.
 pub(super) const WHITE: u16 = 255 << (BITS - 8);
-const MIDDLE: i16 = 1 << (BITS - 1);
+/// Grey on that scale.
+pub(super) const MIDDLE: i16 = 1 << (BITS - 1);
 /// Fraction bits of the coefficients; none of them reaches 4.
 const FRACTION: u32 = 13;
 
@@ -125,8 +126,8 @@ pub(super) fn scale_row<L: Level>(source: &[i16], range: Range, out: &mut [L]) {
 /// The rows of the three planes at full width, in and out of the matrix.
 pub(super) struct Rows<L> {
     pub(super) y: Vec<i16>,
-    u: Vec<i16>,
-    v: Vec<i16>,
+    pub(super) u: Vec<i16>,
+    pub(super) v: Vec<i16>,
     /// A chroma row between the vertical and the horizontal step, one sample longer at each end.
     blended: Vec<u16>,
     pub(super) r: Vec<L>,

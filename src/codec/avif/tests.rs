@@ -1,8 +1,8 @@
 //! AVIF as a whole: round trips, arbitrary and cut bytes.
 
 use super::*;
-use crate::codec::DecodeError;
-use crate::model::geometry::Size;
+use crate::codec::{DecodeError, shrink};
+use crate::model::geometry::{Rect, Size};
 use crate::model::pixels::Layout;
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn round_trip(pixels: &Pixels, quality: Option<u8>) -> Pixels {
     assert_eq!(header.size, pixels.size());
     assert_eq!(header.gray, pixels.layout() == Layout::Gray);
     assert_eq!((header.frames, header.depth), (1, 8));
-    decode(&bytes, &header).unwrap()
+    decode(&bytes, &header, Scale::Full).unwrap()
 }
 
 /// Mean absolute difference of samples.
@@ -107,20 +107,28 @@ fn every_cut_of_a_file_is_broken() {
     let bytes = encode(&drawing(Size::new(40, 30), Layout::Rgba), Some(70)).unwrap();
     for length in 12..bytes.len() {
         let cut = bytes.get(..length).unwrap();
-        let result = probe(cut).and_then(|header| decode(cut, &header));
+        let result = probe(cut).and_then(|header| decode(cut, &header, Scale::Full));
         assert!(matches!(result, Err(DecodeError::Broken { .. })), "{length} {result:?}");
     }
 }
 
 #[test]
-fn the_clean_aperture_is_cut_out() {
-    let pixels = drawing(Size::new(5, 4), Layout::Rgb);
-    let rect = Rect { x: 1, y: 2, size: Size::new(3, 2) };
-    let cut = cropped(pixels.clone(), rect).unwrap();
+fn the_clean_aperture_is_cut_out_before_the_picture_is_reduced() {
+    let pixels = drawing(Size::new(25, 14), Layout::Rgb);
+    let bytes = encode(&pixels, None).unwrap();
+    let mut container = container::read(&bytes).unwrap();
+    container.crop = Some(Rect { x: 1, y: 2, size: Size::new(23, 11) });
+    let cut = picture(&container, Scale::Full).unwrap();
     for (row, out) in cut.rows().enumerate() {
         let whole = pixels.rows().nth(row + 2).unwrap();
-        assert_eq!(out, whole.get(3..12).unwrap());
+        assert_eq!(out, whole.get(3..72).unwrap());
     }
+    for scale in Scale::ALL {
+        let small = picture(&container, scale).unwrap();
+        assert_eq!(small, shrink::whole(cut.clone(), scale).unwrap(), "{scale:?}");
+    }
+    container.crop = Some(Rect { x: 3, y: 0, size: Size::new(23, 14) });
+    assert!(picture(&container, Scale::Full).is_err());
 }
 
 #[test]
@@ -134,7 +142,7 @@ proptest! {
     fn no_bytes_make_the_decoder_panic(tail in proptest::collection::vec(any::<u8>(), 0..400)) {
         let bytes = [&b"\0\0\0\x18ftypavif\0\0\0\0avifmif1"[..], &tail].concat();
         if let Ok(header) = probe(&bytes) {
-            let _ = decode(&bytes, &header);
+            let _ = decode(&bytes, &header, Scale::Full);
         }
     }
 }

@@ -2,10 +2,11 @@
 //! browsers; the background colour of the format is ignored, as there.
 
 use super::super::DecodeError;
+use super::super::shrink::Shrinker;
 use super::broken;
 use crate::model::geometry::Size;
 use crate::model::pixels::{Layout, Pixels};
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use ::gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 use std::num::NonZeroU64;
 
@@ -13,12 +14,16 @@ use std::num::NonZeroU64;
 /// refused, since only the canvas was checked against the limits.
 const MAX_OVERHANG_PIXELS: u64 = 16 << 20;
 
-/// Decodes the first frame to [`Layout::Rgba`] where the header says alpha, else to
-/// [`Layout::Rgb`]. Allocates the picture and one byte per pixel of the frame.
+/// Decodes the first frame at `scale` to [`Layout::Rgba`] where the header says alpha, else to
+/// [`Layout::Rgb`]. Allocates the result and one byte per pixel of the frame.
 ///
 /// # Errors
 /// `Broken` for damaged or cut-off data, no frame, or no colour table.
-pub(in crate::codec) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(in crate::codec) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    scale: Scale,
+) -> Result<Pixels, DecodeError> {
     let size = header.size;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -49,7 +54,9 @@ pub(in crate::codec) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, 
     decoder.read_into_buffer(&mut indices).map_err(explain)?;
     let palette = decoder.palette().map_err(explain)?;
     let colors = colors(palette, transparent);
-    compose(size, header.alpha, area, &indices, &colors)
+    let layout = if header.alpha { Layout::Rgba } else { Layout::Rgb };
+    let shrinker = Shrinker::new(size, layout, scale).map_err(broken)?;
+    compose(shrinker, layout, size, area, &indices, &colors)
 }
 
 /// Where a frame lies on its canvas.
@@ -72,30 +79,31 @@ fn colors(palette: &[u8], transparent: Option<u8>) -> [[u8; 4]; 256] {
     colors
 }
 
+/// Row by row: the canvas, and on it what of the frame lies there.
 fn compose(
+    mut shrinker: Shrinker,
+    layout: Layout,
     canvas: Size,
-    alpha: bool,
     area: Area,
     indices: &[u8],
     colors: &[[u8; 4]; 256],
 ) -> Result<Pixels, DecodeError> {
-    let layout = if alpha { Layout::Rgba } else { Layout::Rgb };
     let channels = layout.channels();
-    let length = Pixels::bytes_for(canvas, layout).ok_or_else(out_of_memory)?;
-    let mut data = Vec::new();
-    data.try_reserve_exact(length).map_err(|_| out_of_memory())?;
-    data.resize(length, 0);
     let as_usize = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-    let stride = as_usize(canvas.width) * channels;
-    let rows = data.chunks_exact_mut(stride).skip(as_usize(area.top));
-    for (row, line) in rows.zip(indices.chunks_exact(as_usize(area.size.width).max(1))) {
-        let covered = row.chunks_exact_mut(channels).skip(as_usize(area.left));
-        for (pixel, index) in covered.zip(line) {
-            let Some(color) = colors.get(usize::from(*index)) else { continue };
-            pixel.iter_mut().zip(color).for_each(|(to, from)| *to = *from);
-        }
+    let mut lines = indices.chunks_exact(as_usize(area.size.width).max(1));
+    for y in 0..canvas.height {
+        let line = if y < area.top { None } else { lines.next() };
+        shrinker.row(|row| {
+            row.fill(0);
+            let covered = row.chunks_exact_mut(channels).skip(as_usize(area.left));
+            for (pixel, index) in covered.zip(line.unwrap_or_default()) {
+                let Some(color) = colors.get(usize::from(*index)) else { continue };
+                pixel.iter_mut().zip(color).for_each(|(to, from)| *to = *from);
+            }
+            Ok::<(), DecodeError>(())
+        })?;
     }
-    Pixels::new(canvas, layout, data).map_err(|wrong| broken(wrong.to_string()))
+    shrinker.finish().map_err(broken)
 }
 
 fn out_of_memory() -> DecodeError {
@@ -143,7 +151,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Pixels {
-        decode(bytes, &probe(bytes).unwrap()).unwrap()
+        decode(bytes, &probe(bytes).unwrap(), Scale::Full).unwrap()
     }
 
     #[test]
@@ -172,7 +180,7 @@ mod tests {
         let bytes = file((60, 60), (0, 0), (60, 60), None);
         let header = probe(&bytes).unwrap();
         for cut in 0..bytes.len() - 6 {
-            let result = decode(&bytes[..cut], &header);
+            let result = decode(&bytes[..cut], &header, Scale::Full);
             assert!(matches!(result, Err(DecodeError::Broken { .. })), "{cut} of {}", bytes.len());
         }
     }

@@ -115,10 +115,11 @@ mod tests {
     use super::super::{decode, probe};
     use super::*;
     use crate::model::pixels::Layout;
+    use crate::model::source::Scale;
 
     fn round_trip(pixels: &Pixels) -> Pixels {
         let bytes = encode(pixels).unwrap();
-        decode(&bytes, &probe(&bytes).unwrap()).unwrap()
+        decode(&bytes, &probe(&bytes).unwrap(), Scale::Full).unwrap()
     }
 
     #[test]

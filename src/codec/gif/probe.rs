@@ -38,7 +38,9 @@ pub(in crate::codec) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         gray: false,
         frames: frames.max(1),
         progressive: false,
+        whole: true,
         depth: 8,
+        planes: None,
     })
 }
 

@@ -4,8 +4,11 @@
 use super::super::{DecodeError, icc};
 use super::broken;
 use super::probe::Markers;
+use super::scaled;
 use super::turbo::{self, Model, Raster, Samples};
+use super::yuv;
 use crate::model::pixels::{Layout, Pixels};
+use crate::model::planes::Planes;
 use crate::model::source::{Header, Scale};
 
 /// Decodes a JPEG at `scale`. Grey files give [`Layout::Gray`], all others [`Layout::Rgb`].
@@ -18,16 +21,10 @@ pub(in crate::codec) fn decode(
     header: &Header,
     scale: Scale,
 ) -> Result<Pixels, DecodeError> {
-    let markers = Markers::read(bytes)?;
-    if !markers.ended() {
-        return Err(broken("the data end before the picture does"));
-    }
+    let markers = whole(bytes)?;
     let Raster { model, samples, warning } =
         turbo::decompress(bytes, header.size, scale).map_err(|fault| broken(fault.0))?;
-    // The library fills up what is missing and only warns of it.
-    if let Some(text) = warning.filter(|text| text.to_ascii_lowercase().contains("premature end")) {
-        return Err(broken(text));
-    }
+    refuse_cut_off(warning)?;
     let samples = match samples {
         Samples::Eight(samples) => samples,
         Samples::Twelve(samples) => samples.into_iter().map(twelve_to_eight).collect(),
@@ -53,6 +50,40 @@ pub(in crate::codec) fn decode(
         Some(profile) => icc::to_srgb(pixels, &profile),
         None => pixels,
     })
+}
+
+/// The planes of a JPEG whose header has them, at `scale`, as they are stored. Allocates them once.
+///
+/// # Errors
+/// `Broken` as [`decode`], and for a header without planes.
+pub(in crate::codec) fn decode_planes(
+    bytes: &[u8],
+    header: &Header,
+    scale: Scale,
+) -> Result<Planes, DecodeError> {
+    whole(bytes)?;
+    let subsampling = header.planes.ok_or_else(|| broken("no planes to be had"))?;
+    if let Some(planes) = scaled::decode(bytes, header.size, subsampling, scale) {
+        return Ok(planes);
+    }
+    let (planes, warning) =
+        yuv::decompress(bytes, header.size, subsampling, scale).map_err(|fault| broken(fault.0))?;
+    refuse_cut_off(warning)?;
+    Ok(planes)
+}
+
+/// The markers of a file that has an end.
+fn whole(bytes: &[u8]) -> Result<Markers<'_>, DecodeError> {
+    let markers = Markers::read(bytes)?;
+    if markers.ended() { Ok(markers) } else { Err(broken("the data end before the picture does")) }
+}
+
+/// The library fills up what is missing and only warns of it.
+fn refuse_cut_off(warning: Option<String>) -> Result<(), DecodeError> {
+    match warning.filter(|text| text.to_ascii_lowercase().contains("premature end")) {
+        Some(text) => Err(broken(text)),
+        None => Ok(()),
+    }
 }
 
 /// 0–4095 → 0–255, rounded.
@@ -108,10 +139,13 @@ mod tests {
             for cut in (bytes.len() / 2..bytes.len()).step_by(7) {
                 let result = decode(&bytes[..cut], &header, Scale::Full);
                 assert!(matches!(result, Err(DecodeError::Broken { .. })), "{cut}");
+                let result = decode_planes(&bytes[..cut], &header, Scale::Full);
+                assert!(matches!(result, Err(DecodeError::Broken { .. })), "{cut}");
             }
             let mut longer = bytes.clone();
             longer.extend(b"<script>");
             assert!(decode(&longer, &header, Scale::Half).is_ok());
+            assert!(decode_planes(&longer, &header, Scale::Half).is_ok());
         }
     }
 
@@ -123,6 +157,8 @@ mod tests {
         let mut cut = bytes[..bytes.len() * 2 / 3].to_vec();
         cut.extend([0xFF, 0xD9]);
         assert!(matches!(decode(&cut, &header, Scale::Full), Err(DecodeError::Broken { .. })));
+        let planes = decode_planes(&cut, &header, Scale::Full);
+        assert!(matches!(planes, Err(DecodeError::Broken { .. })));
     }
 
     #[test]
@@ -141,6 +177,8 @@ mod tests {
         cut.extend([0; 64]);
         cut.extend([0xFF, 0x02, 0xFF, 0xD9]);
         assert!(matches!(decode(&cut, &header, Scale::Full), Err(DecodeError::Broken { .. })));
+        let planes = decode_planes(&cut, &header, Scale::Full);
+        assert!(matches!(planes, Err(DecodeError::Broken { .. })));
     }
 
     #[test]

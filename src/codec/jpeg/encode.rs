@@ -3,8 +3,10 @@
 
 use super::super::EncodeError;
 use super::turbo::{self, Model};
+use super::yuv;
 use crate::model::format::Format;
 use crate::model::pixels::{Layout, Pixels};
+use crate::model::planes::Planes;
 
 /// Encodes grey or RGB pixels: baseline with the default Huffman tables (a few per cent larger
 /// than optimised ones, at less than half the time), or progressive with optimised tables.
@@ -24,6 +26,19 @@ pub(in crate::codec) fn encode(
     };
     turbo::compress(pixels.data(), pixels.size(), model, quality.clamp(1, 100), progressive)
         .map_err(|fault| fail(fault.0))
+}
+
+/// The same of 4:2:0 planes, which are written as they are.
+///
+/// # Errors
+/// For other planes, sides over 65,500, and what the library says.
+pub(in crate::codec) fn encode_planes(
+    planes: &Planes,
+    quality: u8,
+    progressive: bool,
+) -> Result<Vec<u8>, EncodeError> {
+    yuv::compress(planes, quality.clamp(1, 100), progressive)
+        .map_err(|fault| EncodeError { format: Format::Jpeg, reason: fault.0 })
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! JPEG both ways, through libjpeg-turbo behind a thin wrapper. The markers (size, orientation,
-//! profile, where the picture ends) are read by our own walk; the library sees only files whose
-//! size we know. Never crops and never picks a quality: the plan does.
+//! JPEG both ways, through libjpeg-turbo behind a thin wrapper; baseline files on their way to
+//! something smaller through a decoder of ours. The markers (size, orientation, profile, where the
+//! picture ends) are read by our own walk; the library sees only files whose size we know. Never
+//! crops and never picks a quality: the plan does.
 
 mod decode;
 mod encode;
 mod probe;
+mod scaled;
 mod turbo;
+mod yuv;
 
-pub(super) use decode::decode;
-pub(super) use encode::encode;
+pub(super) use decode::{decode, decode_planes};
+pub(super) use encode::{encode, encode_planes};
 pub(super) use probe::probe;
 
 use super::DecodeError;

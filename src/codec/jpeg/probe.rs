@@ -3,10 +3,12 @@
 //! at each segment header however many there are.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use super::super::{DecodeError, exif};
+use super::super::{DecodeError, exif, icc};
 use super::broken;
 use crate::model::format::{Format, SourceFormat};
 use crate::model::geometry::{Orientation, Size};
+use crate::model::pixels::Layout;
+use crate::model::planes::Subsampling;
 use crate::model::source::Header;
 
 /// Profiles above this are passed over: real ones have a few KiB, printers' up to 1 MiB.
@@ -15,6 +17,7 @@ const MAX_ICC_BYTES: usize = 1 << 20;
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
+const APP0: u8 = 0xE0;
 const APP1: u8 = 0xE1;
 const APP2: u8 = 0xE2;
 const APP14: u8 = 0xEE;
@@ -26,6 +29,10 @@ pub(super) struct Markers<'a> {
     icc: Vec<IccChunk<'a>>,
     /// Whether Adobe's APP14 is there: its CMYK is stored inverted.
     pub(super) adobe: bool,
+    /// Whether an Adobe marker says that the samples are no YCbCr.
+    adobe_untransformed: bool,
+    /// Whether JFIF's APP0 is there, which says that they are.
+    jfif: bool,
     /// The bytes from the first scan's marker on; empty when there is no scan.
     pub(super) scans: &'a [u8],
     components_in_first_scan: Option<u8>,
@@ -37,6 +44,8 @@ struct Frame {
     precision: u8,
     size: Size,
     components: u8,
+    /// Identifier and sampling factors of the first three components, where there are three.
+    three: Option<[(u8, u8); 3]>,
 }
 
 struct IccChunk<'a> {
@@ -57,6 +66,8 @@ impl<'a> Markers<'a> {
             exif: None,
             icc: Vec::new(),
             adobe: false,
+            adobe_untransformed: false,
+            jfif: false,
             scans: &[],
             components_in_first_scan: None,
         };
@@ -92,6 +103,8 @@ impl<'a> Markers<'a> {
                 }
                 self.frame = Some(Frame::read(code, segment)?);
             }
+            // What the library takes for JFIF.
+            APP0 if segment.starts_with(b"JFIF\0") && segment.len() >= 14 => self.jfif = true,
             APP1 if self.exif.is_none() => self.exif = segment.strip_prefix(b"Exif\0\0"),
             APP2 => {
                 if let Some([number, of, data @ ..]) = segment.strip_prefix(b"ICC_PROFILE\0")
@@ -100,7 +113,10 @@ impl<'a> Markers<'a> {
                     self.icc.push(IccChunk { number: *number, of: *of, data });
                 }
             }
-            APP14 if segment.starts_with(b"Adobe") && segment.len() >= 12 => self.adobe = true,
+            APP14 if segment.starts_with(b"Adobe") && segment.len() >= 12 => {
+                self.adobe = true;
+                self.adobe_untransformed |= segment.get(11) != Some(&1);
+            }
             _ => {}
         }
         Ok(())
@@ -123,6 +139,23 @@ impl<'a> Markers<'a> {
             }
         }
         Some(profile)
+    }
+
+    /// The planes the library can hand out, where they are 8-bit YCbCr beyond doubt, subsampled in
+    /// one of the usual ways, and no profile would change them. What is in doubt becomes pixels.
+    fn planes(&self) -> Option<Subsampling> {
+        let frame = self.frame?;
+        let [(y, luma), (cb, first), (cr, second)] = frame.three?;
+        let ycbcr =
+            !self.adobe_untransformed && (self.jfif || self.adobe || (y, cb, cr) == (1, 2, 3));
+        let subsampling = match (luma, first, second) {
+            (0x22, 0x11, 0x11) => Subsampling::Quarter,
+            (0x21, 0x11, 0x11) => Subsampling::Half,
+            (0x11, 0x11, 0x11) => Subsampling::Full,
+            _ => return None,
+        };
+        let plain = || self.icc().is_none_or(|profile| !icc::changes(&profile, Layout::Rgb));
+        (frame.precision == 8 && ycbcr && plain()).then_some(subsampling)
     }
 
     /// Whether an end-of-image marker follows the first scan. Looked for from the back, where a
@@ -150,7 +183,13 @@ impl Frame {
         if width == 0 || height == 0 {
             return Err(broken(format!("the frame header says {width}x{height}")));
         }
-        Ok(Self { kind, precision, size: Size::new(width, height), components })
+        let three = match segment.get(6..) {
+            Some(&[a, a_sampling, _, b, b_sampling, _, c, c_sampling, _]) if components == 3 => {
+                Some([(a, a_sampling), (b, b_sampling), (c, c_sampling)])
+            }
+            _ => None,
+        };
+        Ok(Self { kind, precision, size: Size::new(width, height), components, three })
     }
 
     /// Refuses the processes libjpeg-turbo lacks, and lossless ones: they cannot be scaled and
@@ -190,6 +229,7 @@ pub(in crate::codec) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     frame.check_supported()?;
     let several_scans =
         markers.components_in_first_scan.is_some_and(|count| count < frame.components);
+    let progressive = matches!(frame.kind, 0xC2 | 0xCA) || several_scans;
     Ok(Header {
         format: SourceFormat::Web(Format::Jpeg),
         size: frame.size,
@@ -197,8 +237,10 @@ pub(in crate::codec) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         alpha: false,
         gray: frame.components == 1,
         frames: 1,
-        progressive: matches!(frame.kind, 0xC2 | 0xCA) || several_scans,
+        progressive,
+        whole: progressive,
         depth: frame.precision,
+        planes: markers.planes(),
     })
 }
 
@@ -304,6 +346,36 @@ mod tests {
         assert_eq!(icc(&[chunk(1, 1, b"ab"), chunk(2, 2, b"cd")]), None);
         let many: Vec<_> = (1..=17).map(|n| chunk(n, 17, &vec![0; 65_000])).collect();
         assert_eq!(icc(&many), None);
+    }
+
+    #[test]
+    fn planes_are_found_where_they_are_ycbcr_beyond_doubt() {
+        let frame = |precision: u8, components: [(u8, u8); 3]| {
+            let components = components.map(|(id, sampling)| [id, sampling, 0]).concat();
+            segment(0xC0, &[&[precision, 0, 8, 0, 8, 3], &components[..]].concat())
+        };
+        let usual = |luma| frame(8, [(1, luma), (2, 0x11), (3, 0x11)]);
+        let jfif = segment(APP0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
+        let adobe =
+            |transform: u8| segment(APP14, &[&b"Adobe\0\x64\0\0\0\0"[..], &[transform]].concat());
+        let planes = |segments: &[Vec<u8>]| probe(&file(segments)).unwrap().planes;
+        for (luma, expected) in [
+            (0x22, Some(Subsampling::Quarter)),
+            (0x21, Some(Subsampling::Half)),
+            (0x11, Some(Subsampling::Full)),
+            (0x12, None),
+            (0x41, None),
+        ] {
+            assert_eq!(planes(&[jfif.clone(), usual(luma)]), expected, "{luma:x}");
+            assert_eq!(planes(&[usual(luma)]), expected, "{luma:x}");
+            assert_eq!(planes(&[adobe(1), usual(luma)]), expected, "{luma:x}");
+            assert_eq!(planes(&[adobe(0), usual(luma)]), None, "{luma:x}");
+        }
+        let rgb = frame(8, [(b'R', 0x11), (b'G', 0x11), (b'B', 0x11)]);
+        assert_eq!(planes(std::slice::from_ref(&rgb)), None);
+        assert_eq!(planes(&[adobe(0), jfif.clone(), usual(0x22)]), None);
+        assert_eq!(planes(&[jfif.clone(), frame(12, [(1, 0x22), (2, 0x11), (3, 0x11)])]), None);
+        assert_eq!(planes(&[jfif, frame(8, [(1, 0x22), (2, 0x12), (3, 0x11)])]), None);
     }
 
     #[test]

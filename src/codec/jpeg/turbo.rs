@@ -73,7 +73,7 @@ pub(super) struct Raster {
 /// quantisation tables of its last picture for the next that lacks them, and keeps its place in
 /// a header that broke off, so the answer for one file would depend on the file before it.
 /// Setting one up takes microseconds.
-struct Instance(NonNull<std::ffi::c_void>);
+pub(super) struct Instance(NonNull<std::ffi::c_void>);
 
 impl Drop for Instance {
     fn drop(&mut self) {
@@ -83,21 +83,62 @@ impl Drop for Instance {
 }
 
 impl Instance {
-    fn new(direction: sys::TJINIT) -> Result<Self, Fault> {
+    /// A decompressor that has read the header of `jpeg` and is set to `scale`.
+    pub(super) fn open(jpeg: &[u8], size: Size, scale: Scale) -> Result<Self, Fault> {
+        let mut instance = Self::new(sys::TJINIT_TJINIT_DECOMPRESS)?;
+        instance.set(sys::TJPARAM_TJPARAM_SCANLIMIT, MAX_SCANS)?;
+        // The library would otherwise copy out every embedded profile; ours comes from the probe.
+        instance.set(sys::TJPARAM_TJPARAM_SAVEMARKERS, 0)?;
+        let most = c_int::try_from(size.pixels()).unwrap_or(c_int::MAX);
+        instance.set(sys::TJPARAM_TJPARAM_MAXPIXELS, most)?;
+        // SAFETY: pointer and length describe `jpeg`, which outlives the call and is only read.
+        let status = unsafe {
+            sys::tj3DecompressHeader(instance.0.as_ptr(), jpeg.as_ptr(), jpeg.len() as sys::size_t)
+        };
+        instance.check(status)?;
+        let denom = c_int::try_from(scale.denominator()).unwrap_or(1);
+        let factor = sys::tjscalingfactor { num: 1, denom };
+        // SAFETY: the handle is live; factors the library lacks are refused.
+        let status = unsafe { sys::tj3SetScalingFactor(instance.0.as_ptr(), factor) };
+        instance.check(status)?;
+        Ok(instance)
+    }
+
+    /// A compressor into a buffer that it may not exchange for its own.
+    pub(super) fn compressor(
+        subsampling: c_int,
+        quality: u8,
+        progressive: bool,
+    ) -> Result<Self, Fault> {
+        let mut instance = Self::new(sys::TJINIT_TJINIT_COMPRESS)?;
+        instance.set(sys::TJPARAM_TJPARAM_NOREALLOC, 1)?;
+        instance.set(sys::TJPARAM_TJPARAM_QUALITY, c_int::from(quality))?;
+        instance.set(sys::TJPARAM_TJPARAM_SUBSAMP, subsampling)?;
+        instance.set(sys::TJPARAM_TJPARAM_PROGRESSIVE, c_int::from(progressive))?;
+        instance.set(sys::TJPARAM_TJPARAM_OPTIMIZE, c_int::from(progressive))?;
+        Ok(instance)
+    }
+
+    pub(super) fn new(direction: sys::TJINIT) -> Result<Self, Fault> {
         let direction = direction.try_into().unwrap_or(-1);
         // SAFETY: tj3Init takes a plain number, and refuses unknown ones with a null handle.
         let handle = unsafe { sys::tj3Init(direction) };
         NonNull::new(handle.cast()).map(Self).ok_or_else(out_of_memory)
     }
 
-    fn set(&mut self, parameter: sys::TJPARAM, value: c_int) -> Result<(), Fault> {
+    /// The handle, for one call while the instance is borrowed.
+    pub(super) fn handle(&mut self) -> sys::tjhandle {
+        self.0.as_ptr()
+    }
+
+    pub(super) fn set(&mut self, parameter: sys::TJPARAM, value: c_int) -> Result<(), Fault> {
         let parameter = parameter.try_into().unwrap_or(-1);
         // SAFETY: the handle is live; unknown parameters and values are refused by the library.
         let status = unsafe { sys::tj3Set(self.0.as_ptr(), parameter, value) };
         self.check(status).map(|_| ())
     }
 
-    fn get(&self, parameter: sys::TJPARAM) -> c_int {
+    pub(super) fn get(&self, parameter: sys::TJPARAM) -> c_int {
         let parameter = parameter.try_into().unwrap_or(-1);
         // SAFETY: the handle is live; unknown parameters give -1.
         unsafe { sys::tj3Get(self.0.as_ptr(), parameter) }
@@ -106,7 +147,7 @@ impl Instance {
     /// Sorts a status into success, success with a warning, and failure. The library's own code
     /// does not tell the last two apart: it says "warning" of a fatal error too, once a warning
     /// went before it. The text is the fatal error's then, so the text decides.
-    fn check(&self, status: c_int) -> Result<Option<String>, Fault> {
+    pub(super) fn check(&self, status: c_int) -> Result<Option<String>, Fault> {
         if status == 0 {
             return Ok(None);
         }
@@ -132,31 +173,23 @@ impl Instance {
 /// # Errors
 /// The library's words for a fatal error, or ours where the file is not what `size` promises.
 pub(super) fn decompress(jpeg: &[u8], size: Size, scale: Scale) -> Result<Raster, Fault> {
-    let mut instance = Instance::new(sys::TJINIT_TJINIT_DECOMPRESS)?;
-    instance.set(sys::TJPARAM_TJPARAM_SCANLIMIT, MAX_SCANS)?;
-    // The library would otherwise copy out every embedded profile; ours comes from the probe.
-    instance.set(sys::TJPARAM_TJPARAM_SAVEMARKERS, 0)?;
-    let most = c_int::try_from(size.pixels()).unwrap_or(c_int::MAX);
-    instance.set(sys::TJPARAM_TJPARAM_MAXPIXELS, most)?;
-    // SAFETY: pointer and length describe `jpeg`, which outlives the call and is only read.
-    let status = unsafe {
-        sys::tj3DecompressHeader(instance.0.as_ptr(), jpeg.as_ptr(), jpeg.len() as sys::size_t)
-    };
-    instance.check(status)?;
+    let mut instance = Instance::open(jpeg, size, scale)?;
     let (model, precision) = instance.expect_frame(size)?;
-    let factor =
-        sys::tjscalingfactor { num: 1, denom: c_int::try_from(scale.denominator()).unwrap_or(1) };
-    // SAFETY: the handle is live; factors the library lacks are refused.
-    let status = unsafe { sys::tj3SetScalingFactor(instance.0.as_ptr(), factor) };
-    instance.check(status)?;
     let scaled = scale.apply(size);
     let (samples, warning) = if precision == 12 {
+        let take = |length| {
+            let mut samples = Vec::new();
+            samples.try_reserve_exact(length).map_err(|_| out_of_memory())?;
+            samples.resize(length, 0);
+            Ok(samples)
+        };
         let (samples, warning) =
-            instance.decompress_into(jpeg, scaled, model, sys::tj3Decompress12, Vec::new())?;
+            instance.decompress_into(jpeg, scaled, model, sys::tj3Decompress12, take)?;
         (Samples::Twelve(samples), warning)
     } else {
+        let take = |length| buffers::take(length).map_err(|_| out_of_memory());
         let (samples, warning) =
-            instance.decompress_into(jpeg, scaled, model, sys::tj3Decompress8, buffers::take())?;
+            instance.decompress_into(jpeg, scaled, model, sys::tj3Decompress8, take)?;
         (Samples::Eight(samples), warning)
     };
     Ok(Raster { model, samples, warning })
@@ -181,7 +214,7 @@ impl Instance {
     /// What the header just read says: that the frame is of `size` and lossy (the library
     /// ignores the scale for lossless ones and would write past the buffer), which model its
     /// samples have, and how many bits (8 or 12).
-    fn expect_frame(&self, size: Size) -> Result<(Model, c_int), Fault> {
+    pub(super) fn expect_frame(&self, size: Size) -> Result<(Model, c_int), Fault> {
         let width = self.get(sys::TJPARAM_TJPARAM_JPEGWIDTH);
         let height = self.get(sys::TJPARAM_TJPARAM_JPEGHEIGHT);
         if (u32::try_from(width), u32::try_from(height)) != (Ok(size.width), Ok(size.height)) {
@@ -200,7 +233,7 @@ impl Instance {
         Ok((model, precision))
     }
 
-    /// Decodes into `samples`, whatever it held. `scaled` must be what [`Instance::expect_frame`] has just
+    /// Decodes into what `take` gives. `scaled` must be what [`Instance::expect_frame`] has just
     /// confirmed for these very bytes, under the scaling factor that is set.
     fn decompress_into<S: Copy + Default>(
         &mut self,
@@ -208,7 +241,7 @@ impl Instance {
         scaled: Size,
         model: Model,
         run: Decompress<S>,
-        mut samples: Vec<S>,
+        take: impl Fn(usize) -> Result<Vec<S>, Fault>,
     ) -> Result<(Vec<S>, Option<String>), Fault> {
         let row = usize::try_from(scaled.width)
             .ok()
@@ -219,31 +252,51 @@ impl Instance {
             .and_then(|height| height.checked_mul(row))
             .ok_or_else(out_of_memory)?;
         let pitch = c_int::try_from(row).map_err(|_| out_of_memory())?;
-        samples.clear();
-        samples.try_reserve_exact(length).map_err(|_| out_of_memory())?;
-        // Whatever the library leaves out is black, never what the memory held before.
-        samples.resize(length, S::default());
-        // SAFETY: `jpeg` is only read, within its length. The library reads the same header
-        // again and writes `scaled.height` rows of `row` samples at a distance of `pitch`
-        // samples, which is what there is: size, model, sample width and lossy coding were
-        // confirmed for these bytes.
-        let status = unsafe {
-            run(
-                self.0.as_ptr(),
-                jpeg.as_ptr(),
-                jpeg.len() as sys::size_t,
-                samples.as_mut_ptr(),
-                pitch,
-                model.pixel_format(),
-            )
-        };
-        let warning = self.check(status)?;
+        let mut samples = take(length)?;
+        let clear = |samples: &mut Vec<S>| samples.fill(S::default());
+        let warning = self.cleared_on_warning(&mut samples, clear, |instance, samples| {
+            // SAFETY: `jpeg` is only read, within its length. The library reads the same header
+            // again and writes `scaled.height` rows of `row` samples at a distance of `pitch`
+            // samples, which is what there is: size, model, sample width and lossy coding were
+            // confirmed for these bytes.
+            unsafe {
+                run(
+                    instance.0.as_ptr(),
+                    jpeg.as_ptr(),
+                    jpeg.len() as sys::size_t,
+                    samples.as_mut_ptr(),
+                    pitch,
+                    model.pixel_format(),
+                )
+            }
+        })?;
         Ok((samples, warning))
+    }
+
+    /// Runs a decoding into `picture`, which may hold what an earlier one left. Success means that
+    /// every row was written. A warning should mean it, too, but the library says "warning" of
+    /// fatal errors behind warnings as well; so what is damaged is decoded once more, into black:
+    /// whatever is left out, it is never somebody else's picture.
+    pub(super) fn cleared_on_warning<T>(
+        &mut self,
+        picture: &mut T,
+        clear: impl FnOnce(&mut T),
+        mut run: impl FnMut(&mut Self, &mut T) -> c_int,
+    ) -> Result<Option<String>, Fault> {
+        let status = run(self, picture);
+        let first = self.check(status)?;
+        if first.is_none() {
+            return Ok(None);
+        }
+        clear(picture);
+        let status = run(self, picture);
+        self.check(status)?;
+        Ok(first)
     }
 }
 
 /// Encodes packed grey or RGB rows with 4:2:0 chroma. `progressive` also optimises the Huffman
-/// tables. Allocates the result at its worst case and gives the rest back.
+/// tables. Allocates the result; takes a spare buffer for its worst case.
 ///
 /// # Errors
 /// The library's words, or ours for a side over 65,500 or a buffer of the wrong length.
@@ -264,52 +317,65 @@ pub(super) fn compress(
         Model::Gray => sys::TJSAMP_TJSAMP_GRAY,
         Model::Rgb | Model::Cmyk => sys::TJSAMP_TJSAMP_420,
     };
-    // SAFETY: plain numbers; 0 is the answer to impossible ones.
-    let worst = unsafe { sys::tj3JPEGBufSize(width, height, subsampling) };
-    let worst = usize::try_from(worst).unwrap_or(0);
-    if worst == 0 {
-        return Err(too_long(size));
-    }
-    let mut instance = Instance::new(sys::TJINIT_TJINIT_COMPRESS)?;
-    instance.set(sys::TJPARAM_TJPARAM_NOREALLOC, 1)?;
-    instance.set(sys::TJPARAM_TJPARAM_QUALITY, c_int::from(quality))?;
-    instance.set(sys::TJPARAM_TJPARAM_SUBSAMP, subsampling)?;
-    instance.set(sys::TJPARAM_TJPARAM_PROGRESSIVE, c_int::from(progressive))?;
-    instance.set(sys::TJPARAM_TJPARAM_OPTIMIZE, c_int::from(progressive))?;
-    let mut out: Vec<u8> = Vec::new();
-    out.try_reserve_exact(worst).map_err(|_| out_of_memory())?;
-    let mut start = out.as_mut_ptr();
-    let mut length = out.capacity() as sys::size_t;
-    // SAFETY: `data` holds height × width pixels without padding (checked above; pitch 0
-    // says so) and is only read. NOREALLOC makes the library write to `start` alone, never
-    // beyond `length`, and set `length` to what it wrote.
-    let status = unsafe {
-        sys::tj3Compress8(
-            instance.0.as_ptr(),
-            data.as_ptr(),
-            width,
-            0,
-            height,
-            model.pixel_format(),
-            &raw mut start,
-            &raw mut length,
-        )
-    };
-    if let Some(warning) = instance.check(status)? {
-        return Err(Fault(warning));
-    }
-    let written = usize::try_from(length).unwrap_or(usize::MAX).min(out.capacity());
-    // SAFETY: the library has initialised the first `written` bytes, which were reserved.
-    unsafe { out.set_len(written) };
-    out.shrink_to_fit();
-    Ok(out)
+    let mut instance = Instance::compressor(subsampling, quality, progressive)?;
+    instance.compress_with(size, subsampling, |instance, start, length| {
+        // SAFETY: `data` holds height × width pixels without padding (checked above; pitch 0
+        // says so) and is only read. NOREALLOC makes the library write to `*start` alone, never
+        // beyond `*length`, and set `*length` to what it wrote.
+        unsafe {
+            sys::tj3Compress8(
+                instance.handle(),
+                data.as_ptr(),
+                width,
+                0,
+                height,
+                model.pixel_format(),
+                start,
+                length,
+            )
+        }
+    })
 }
 
-fn out_of_memory() -> Fault {
+impl Instance {
+    /// Runs a compression into a spare buffer of the worst length the library knows, and copies
+    /// out what was written.
+    pub(super) fn compress_with(
+        &mut self,
+        size: Size,
+        subsampling: c_int,
+        run: impl FnOnce(&mut Self, *mut *mut u8, *mut sys::size_t) -> c_int,
+    ) -> Result<Vec<u8>, Fault> {
+        let sides = (c_int::try_from(size.width), c_int::try_from(size.height));
+        let (Ok(width), Ok(height)) = sides else { return Err(too_long(size)) };
+        // SAFETY: plain numbers; 0 is the answer to impossible ones.
+        let worst = unsafe { sys::tj3JPEGBufSize(width, height, subsampling) };
+        let worst = usize::try_from(worst).unwrap_or(0);
+        if worst == 0 {
+            return Err(too_long(size));
+        }
+        let mut scratch = buffers::take(worst).map_err(|_| out_of_memory())?;
+        let mut start = scratch.as_mut_ptr();
+        let mut length = scratch.len() as sys::size_t;
+        let status = run(self, &raw mut start, &raw mut length);
+        if let Some(warning) = self.check(status)? {
+            return Err(Fault(warning));
+        }
+        let written = usize::try_from(length).unwrap_or(usize::MAX);
+        let written = scratch.get(..written).ok_or_else(out_of_memory)?;
+        let mut out = Vec::new();
+        out.try_reserve_exact(written.len()).map_err(|_| out_of_memory())?;
+        out.extend_from_slice(written);
+        buffers::give_back(scratch);
+        Ok(out)
+    }
+}
+
+pub(super) fn out_of_memory() -> Fault {
     Fault("out of memory".to_owned())
 }
 
-fn too_long(size: Size) -> Fault {
+pub(super) fn too_long(size: Size) -> Fault {
     Fault(format!("{size} is more than a JPEG can hold"))
 }
 

@@ -1,10 +1,11 @@
-//! PNG → pixels: palettes and low depths expanded, 16 bits rounded, the profile applied.
+//! PNG → pixels: palettes and low depths expanded, 16 bits rounded, the profile applied. Rows go
+//! into the shrink as they are unpacked; only what is interlaced is ever held whole.
 
+use super::super::shrink::Shrinker;
 use super::super::{DecodeError, icc};
 use super::broken;
-use crate::model::geometry::Size;
 use crate::model::pixels::{Layout, Pixels};
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 use std::io::{Cursor, ErrorKind};
 
@@ -12,13 +13,17 @@ use std::io::{Cursor, ErrorKind};
 /// inflated profile, of which a bomb is passed over.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// Decodes the default picture: grey to [`Layout::Gray`], anything with alpha or a `tRNS` to
-/// [`Layout::Rgba`], the rest to [`Layout::Rgb`]. Allocates the picture once; twice its size for
-/// 16-bit samples, and one and a half times for grey with alpha.
+/// Decodes the default picture at `scale`: grey to [`Layout::Gray`], anything with alpha or a
+/// `tRNS` to [`Layout::Rgba`], the rest to [`Layout::Rgb`]. Allocates the result and some rows;
+/// all samples as they are stored where the file is interlaced.
 ///
 /// # Errors
 /// `Broken` for damaged (by CRC too) or cut-off data, or a file that is not what `header` says.
-pub(in crate::codec) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(in crate::codec) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    scale: Scale,
+) -> Result<Pixels, DecodeError> {
     let size = header.size;
     let row = usize::try_from(u64::from(size.width) * 8).map_err(|_| out_of_memory())?;
     let limit = row.saturating_mul(4).saturating_add(CHUNK_BYTES).saturating_add(bytes.len());
@@ -30,12 +35,21 @@ pub(in crate::codec) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, 
         let (width, height) = reader.info().size();
         return Err(broken(format!("the decoder found {width}x{height}, the header {size}")));
     }
-    let length = reader.output_buffer_size().ok_or_else(out_of_memory)?;
     let (color, depth) = reader.output_color_type();
-    let mut samples = zeroed(length)?;
-    read_rows(&mut reader, &mut samples)?;
-    let profile = reader.info().icc_profile.as_deref();
-    to_pixels(samples, size, color, depth, profile)
+    let mut samples = Samples::new(color, depth, reader.info().icc_profile.as_deref())?;
+    let mut shrinker = Shrinker::new(size, samples.layout(), scale).map_err(broken)?;
+    if reader.info().interlaced {
+        read_whole(&mut reader, &mut samples, &mut shrinker)?;
+    } else {
+        read_rows(&mut reader, &mut samples, &mut shrinker)?;
+    }
+    let pixels = shrinker.finish().map_err(broken)?;
+    // From here on there are few pixels, as behind the DCT of a JPEG.
+    Ok(match (samples, reader.info().icc_profile.as_deref()) {
+        (Samples::Eight(_), Some(profile)) => icc::to_srgb(pixels, profile),
+        (Samples::GrayAlpha { .. }, Some(profile)) => gray_to_srgb(pixels, profile)?,
+        _ => pixels,
+    })
 }
 
 /// The embedded profile, inflated. Reads the file up to its first compressed data.
@@ -47,16 +61,85 @@ pub(in crate::codec) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(reader.info().icc_profile.as_deref()?.to_vec())
 }
 
+/// What the decoder delivers, and how a row of it becomes 8-bit samples of a layout.
+enum Samples {
+    /// As they are wanted.
+    Eight(Layout),
+    /// Pairs, of two bytes each where `deep`.
+    GrayAlpha { deep: bool },
+    /// Two bytes each, brought to sRGB before they lose their depth.
+    Sixteen(Layout, icc::Deep),
+}
+
+impl Samples {
+    fn new(color: ColorType, depth: BitDepth, profile: Option<&[u8]>) -> Result<Self, DecodeError> {
+        let deep = depth == BitDepth::Sixteen;
+        let layout = match color {
+            ColorType::Grayscale => Layout::Gray,
+            ColorType::Rgb => Layout::Rgb,
+            ColorType::Rgba => Layout::Rgba,
+            ColorType::GrayscaleAlpha => return Ok(Self::GrayAlpha { deep }),
+            ColorType::Indexed => return Err(broken("a palette that was not expanded")),
+        };
+        Ok(if deep {
+            Self::Sixteen(layout, icc::Deep::new(layout, profile))
+        } else {
+            Self::Eight(layout)
+        })
+    }
+
+    const fn layout(&self) -> Layout {
+        match self {
+            Self::Eight(layout) | Self::Sixteen(layout, _) => *layout,
+            Self::GrayAlpha { .. } => Layout::Rgba,
+        }
+    }
+
+    fn convert(&mut self, raw: &[u8], out: &mut [u8]) {
+        match self {
+            Self::Eight(_) => out.copy_from_slice(raw),
+            Self::Sixteen(_, deep) => deep.row(raw, u16::from_be_bytes, out),
+            Self::GrayAlpha { deep: false } => {
+                let pairs = raw.as_chunks::<2>().0;
+                for (pixel, &[gray, alpha]) in out.as_chunks_mut::<4>().0.iter_mut().zip(pairs) {
+                    *pixel = [gray, gray, gray, alpha];
+                }
+            }
+            Self::GrayAlpha { deep: true } => {
+                let pairs = raw.as_chunks::<4>().0;
+                for (pixel, &[g1, g0, a1, a0]) in out.as_chunks_mut::<4>().0.iter_mut().zip(pairs) {
+                    let [gray, alpha] = [[g1, g0], [a1, a0]].map(u16::from_be_bytes);
+                    let gray = icc::narrow(gray);
+                    *pixel = [gray, gray, gray, icc::narrow(alpha)];
+                }
+            }
+        }
+    }
+}
+
 /// Reads all rows, then on to the end of the compressed data, where its CRC stands. A file that
 /// ends behind its last pixel is whole.
-fn read_rows(reader: &mut Reader<Cursor<&[u8]>>, samples: &mut [u8]) -> Result<(), DecodeError> {
-    if reader.info().interlaced {
-        return reader.next_frame(samples).map(|_| ()).map_err(explain);
-    }
-    let line = reader.output_line_size(reader.info().width).ok_or_else(out_of_memory)?;
+fn read_rows(
+    reader: &mut Reader<Cursor<&[u8]>>,
+    samples: &mut Samples,
+    shrinker: &mut Shrinker,
+) -> Result<(), DecodeError> {
+    let info = reader.info();
+    let (width, height) = (info.width, info.height);
     let missing = || broken("fewer rows than the header says");
-    for row in samples.chunks_exact_mut(line.max(1)) {
-        reader.read_row(row).map_err(explain)?.ok_or_else(missing)?;
+    let mut raw = match samples {
+        Samples::Eight(_) => Vec::new(),
+        _ => zeroed(reader.output_line_size(width).ok_or_else(out_of_memory)?)?,
+    };
+    for _ in 0..height {
+        shrinker.row(|out| {
+            if raw.is_empty() {
+                return reader.read_row(out).map_err(explain)?.ok_or_else(missing).map(|_| ());
+            }
+            reader.read_row(&mut raw).map_err(explain)?.ok_or_else(missing)?;
+            samples.convert(&raw, out);
+            Ok(())
+        })?;
     }
     match reader.read_row(&mut []) {
         Ok(_) => Ok(()),
@@ -65,59 +148,38 @@ fn read_rows(reader: &mut Reader<Cursor<&[u8]>>, samples: &mut [u8]) -> Result<(
     }
 }
 
-fn to_pixels(
-    mut samples: Vec<u8>,
-    size: Size,
-    color: ColorType,
-    depth: BitDepth,
-    profile: Option<&[u8]>,
-) -> Result<Pixels, DecodeError> {
-    let deep = depth == BitDepth::Sixteen;
-    let layout = match color {
-        ColorType::Grayscale => Layout::Gray,
-        ColorType::Rgb => Layout::Rgb,
-        ColorType::Rgba => Layout::Rgba,
-        ColorType::GrayscaleAlpha => {
-            if deep {
-                for at in 0..samples.len() / 2 {
-                    if let Some(&[high, low]) = samples.get(at * 2..at * 2 + 2)
-                        && let Some(target) = samples.get_mut(at)
-                    {
-                        *target = icc::narrow(u16::from_be_bytes([high, low]));
-                    }
-                }
-                samples.truncate(samples.len() / 2);
-            }
-            return gray_alpha(&samples, size, profile);
-        }
-        ColorType::Indexed => return Err(broken("a palette that was not expanded")),
-    };
-    if deep {
-        return icc::deep_to_srgb(samples, u16::from_be_bytes, size, layout, profile)
-            .map_err(|wrong| broken(wrong.to_string()));
+/// Reads an interlaced picture, whose last row is complete only with its last byte.
+fn read_whole(
+    reader: &mut Reader<Cursor<&[u8]>>,
+    samples: &mut Samples,
+    shrinker: &mut Shrinker,
+) -> Result<(), DecodeError> {
+    let length = reader.output_buffer_size().ok_or_else(out_of_memory)?;
+    let line = reader.output_line_size(reader.info().width).ok_or_else(out_of_memory)?;
+    let mut whole = zeroed(length)?;
+    reader.next_frame(&mut whole).map_err(explain)?;
+    for raw in whole.chunks_exact(line.max(1)) {
+        shrinker.row(|out| {
+            samples.convert(raw, out);
+            Ok::<(), DecodeError>(())
+        })?;
     }
-    let pixels = Pixels::new(size, layout, samples).map_err(|wrong| broken(wrong.to_string()))?;
-    Ok(match profile {
-        Some(profile) => icc::to_srgb(pixels, profile),
-        None => pixels,
-    })
+    Ok(())
 }
 
-/// Grey with alpha → RGBA; a grey profile is applied to the grey alone.
-fn gray_alpha(samples: &[u8], size: Size, profile: Option<&[u8]>) -> Result<Pixels, DecodeError> {
-    let pairs = samples.as_chunks::<2>().0;
+/// Grey pixels with alpha through a grey profile.
+fn gray_to_srgb(mut pixels: Pixels, profile: &[u8]) -> Result<Pixels, DecodeError> {
     let mut gray = Vec::new();
-    gray.try_reserve_exact(pairs.len()).map_err(|_| out_of_memory())?;
-    gray.extend(pairs.iter().map(|[gray, _]| *gray));
-    let gray = Pixels::new(size, Layout::Gray, gray).map_err(|wrong| broken(wrong.to_string()))?;
-    let gray = match profile {
-        Some(profile) => icc::to_srgb(gray, profile),
-        None => gray,
-    };
-    let mut rgba = Vec::new();
-    rgba.try_reserve_exact(pairs.len().saturating_mul(4)).map_err(|_| out_of_memory())?;
-    rgba.extend(gray.data().iter().zip(pairs).flat_map(|(&g, &[_, alpha])| [g, g, g, alpha]));
-    Pixels::new(size, Layout::Rgba, rgba).map_err(|wrong| broken(wrong.to_string()))
+    gray.try_reserve_exact(pixels.data().len() / 4).map_err(|_| out_of_memory())?;
+    gray.extend(pixels.data().as_chunks::<4>().0.iter().map(|[gray, ..]| *gray));
+    let gray = Pixels::new(pixels.size(), Layout::Gray, gray)
+        .map_err(|wrong| broken(wrong.to_string()))?;
+    let gray = icc::to_srgb(gray, profile);
+    let rgba = pixels.data_mut().as_chunks_mut::<4>().0;
+    for ([r, g, b, _], &level) in rgba.iter_mut().zip(gray.data()) {
+        (*r, *g, *b) = (level, level, level);
+    }
+    Ok(pixels)
 }
 
 fn zeroed(length: usize) -> Result<Vec<u8>, DecodeError> {
@@ -144,6 +206,7 @@ fn explain(error: DecodingError) -> DecodeError {
 mod tests {
     use super::super::{encode, probe};
     use super::*;
+    use crate::model::geometry::Size;
     use ::png::Encoder;
 
     fn written(
@@ -163,7 +226,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Pixels {
-        decode(bytes, &probe(bytes).unwrap()).unwrap()
+        decode(bytes, &probe(bytes).unwrap(), Scale::Full).unwrap()
     }
 
     #[test]
@@ -198,10 +261,10 @@ mod tests {
         let pixels = Pixels::new(Size::new(48, 48), Layout::Rgb, data).unwrap();
         let bytes = encode(&pixels).unwrap();
         let header = probe(&bytes).unwrap();
-        assert_eq!(decode(&bytes, &header).unwrap(), pixels);
+        assert_eq!(decode(&bytes, &header, Scale::Full).unwrap(), pixels);
         // Only the checksums and IEND may be missing; they stand behind all the pixels.
         for cut in 33..bytes.len() {
-            match decode(&bytes[..cut], &header) {
+            match decode(&bytes[..cut], &header, Scale::Full) {
                 Ok(whole) => assert!(cut + 24 >= bytes.len() && whole == pixels, "{cut}"),
                 Err(error) => assert!(matches!(error, DecodeError::Broken { .. }), "{error}"),
             }
@@ -209,13 +272,13 @@ mod tests {
         let mut flipped = bytes;
         let middle = flipped.len() / 2;
         flipped[middle] ^= 4;
-        assert!(matches!(decode(&flipped, &header), Err(DecodeError::Broken { .. })));
+        assert!(matches!(decode(&flipped, &header, Scale::Full), Err(DecodeError::Broken { .. })));
     }
 
     #[test]
     fn another_size_than_promised_is_broken() {
         let bytes = written(ColorType::Grayscale, BitDepth::Eight, (2, 2), &[0; 4], |_| {});
         let header = Header { size: Size::new(2, 1), ..probe(&bytes).unwrap() };
-        assert!(decode(&bytes, &header).is_err());
+        assert!(decode(&bytes, &header, Scale::Full).is_err());
     }
 }

@@ -74,6 +74,7 @@ mod tests {
     use super::super::{decode, probe};
     use super::*;
     use crate::model::geometry::Size;
+    use crate::model::source::Scale;
     use proptest::prelude::*;
 
     fn color_type(bytes: &[u8]) -> u8 {
@@ -98,7 +99,7 @@ mod tests {
         let flat = Pixels::new(Size::new(8, 8), Layout::Rgba, vec![9; 256]).unwrap();
         let bytes = encode(&flat).unwrap();
         assert_eq!(color_type(&bytes), 3);
-        assert_eq!(decode(&bytes, &probe(&bytes).unwrap()).unwrap(), flat);
+        assert_eq!(decode(&bytes, &probe(&bytes).unwrap(), Scale::Full).unwrap(), flat);
     }
 
     proptest! {
@@ -119,7 +120,7 @@ mod tests {
                 .collect();
             let pixels = Pixels::new(size, layout, data).unwrap();
             let bytes = encode(&pixels).unwrap();
-            let back = decode(&bytes, &probe(&bytes).unwrap()).unwrap();
+            let back = decode(&bytes, &probe(&bytes).unwrap(), Scale::Full).unwrap();
             let rgba = |p: &Pixels| -> Vec<[u8; 4]> {
                 p.data().chunks_exact(p.layout().channels()).map(|c| match *c {
                     [g] => [g, g, g, 255],

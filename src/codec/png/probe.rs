@@ -18,7 +18,8 @@ const MAX_SIDE: u32 = i32::MAX.unsigned_abs();
 /// `Broken` where IHDR is missing, cut off, or says something impossible.
 pub(in crate::codec) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     let mut chunks = Chunks(bytes.get(SIGNATURE_BYTES..).unwrap_or_default());
-    let Some((b"IHDR", &[w3, w2, w1, w0, h3, h2, h1, h0, depth, color, _, _, _])) = chunks.next()
+    let Some((b"IHDR", &[w3, w2, w1, w0, h3, h2, h1, h0, depth, color, _, _, interlace])) =
+        chunks.next()
     else {
         return Err(broken("no header chunk"));
     };
@@ -44,7 +45,9 @@ pub(in crate::codec) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         gray: matches!(color, 0 | 4),
         frames: 1,
         progressive: false,
+        whole: interlace != 0,
         depth,
+        planes: None,
     };
     let (mut announced, mut present, mut exif_seen) = (0_u32, 0_u32, false);
     for (kind, data) in chunks {

@@ -3,11 +3,12 @@
 
 use super::super::DecodeError;
 use super::super::exif::ByteOrder;
+use super::super::shrink::{self, Shrinker};
 use super::crate_decode;
 use crate::model::format::SourceFormat;
 use crate::model::geometry::{Orientation, Size};
-use crate::model::pixels::Pixels;
-use crate::model::source::Header;
+use crate::model::pixels::{Layout, Pixels};
+use crate::model::source::{Header, Scale};
 use image::codecs::bmp::BmpDecoder;
 use std::io::Cursor;
 
@@ -22,6 +23,8 @@ pub(super) struct Dib {
     /// Of the rows stored; twice the picture's in an icon.
     pub(super) height: u32,
     pub(super) bits: u16,
+    header_bytes: u32,
+    downwards: bool,
     compression: u32,
     alpha_mask: u32,
 }
@@ -36,6 +39,8 @@ impl Dib {
                 width: le.u16(dib, 4)?.into(),
                 height: le.u16(dib, 6)?.into(),
                 bits: le.u16(dib, 10)?,
+                header_bytes,
+                downwards: false,
                 compression: BI_RGB,
                 alpha_mask: 0,
             });
@@ -50,9 +55,16 @@ impl Dib {
             width: u32::try_from(width).unwrap_or(0),
             height: height.unsigned_abs(),
             bits: le.u16(dib, 14)?,
+            header_bytes,
+            downwards: height < 0,
             compression: if header_bytes >= 20 { le.u32(dib, 16)? } else { BI_RGB },
             alpha_mask: if header_bytes >= 56 { le.u32(dib, 52)? } else { 0 },
         })
+    }
+
+    /// Blue, green and red of 8 bits each, as nearly all bitmaps are.
+    const fn is_plain(&self) -> bool {
+        self.bits == 24 && self.compression == BI_RGB && self.header_bytes >= 40
     }
 
     const fn is_packed(&self) -> bool {
@@ -99,15 +111,47 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         gray: false,
         frames: 1,
         progressive: false,
+        whole: !dib.is_plain(),
         depth: 8,
+        planes: None,
     })
 }
 
-/// Decodes a bitmap; odd kinds are the crate's to refuse.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+/// Decodes a bitmap: plain ones row by row from the file itself; odd kinds are the crate's to read
+/// or refuse.
+pub(super) fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
+    if !header.whole {
+        return plain(bytes, header.size, scale);
+    }
     let decoder = BmpDecoder::new(Cursor::new(bytes))
         .map_err(|error| crate_decode::explain(SourceFormat::Bmp, &error))?;
-    crate_decode::decode(decoder, header, bytes.len())
+    let pixels = crate_decode::decode(decoder, header, bytes.len())?;
+    shrink::whole(pixels, scale).map_err(broken)
+}
+
+/// Rows stand in the file as they are, padded to four bytes, and the last one perhaps not.
+fn plain(bytes: &[u8], size: Size, scale: Scale) -> Result<Pixels, DecodeError> {
+    let dib = bytes.get(FILE_HEADER_BYTES..).and_then(Dib::read).filter(Dib::is_plain);
+    let dib = dib.ok_or_else(|| broken("another bitmap than the header says".to_owned()))?;
+    let at = ByteOrder::Little.u32(bytes, 10).and_then(|at| usize::try_from(at).ok());
+    let rows = at.and_then(|at| bytes.get(at..)).unwrap_or_default();
+    let length = size.width as usize * 3;
+    let stride = length.next_multiple_of(4);
+    let mut shrinker = Shrinker::new(size, Layout::Rgb, scale).map_err(broken)?;
+    for y in 0..size.height as usize {
+        let y = if dib.downwards { y } else { size.height as usize - 1 - y };
+        let row =
+            y.checked_mul(stride).and_then(|start| rows.get(start..start.checked_add(length)?));
+        let row = row.ok_or_else(|| broken("the data end before the picture does".to_owned()))?;
+        shrinker.row(|out| {
+            let pixels = out.as_chunks_mut::<3>().0.iter_mut();
+            for (to, [blue, green, red]) in pixels.zip(row.as_chunks::<3>().0) {
+                *to = [*red, *green, *blue];
+            }
+            Ok::<(), DecodeError>(())
+        })?;
+    }
+    shrinker.finish().map_err(broken)
 }
 
 fn broken(reason: String) -> DecodeError {
@@ -117,7 +161,6 @@ fn broken(reason: String) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::pixels::Layout;
     use proptest::prelude::*;
 
     fn file(width: i32, height: i32, bits: u16, compression: u32, data: &[u8]) -> Vec<u8> {
@@ -140,10 +183,25 @@ mod tests {
         let data = [1, 2, 3, 0, 4, 5, 6, 0];
         let up = file(1, 2, 24, 0, &data);
         let header = probe(&up).unwrap();
-        let pixels = decode(&up, &header).unwrap();
+        let pixels = decode(&up, &header, Scale::Full).unwrap();
         assert_eq!((pixels.layout(), pixels.data()), (Layout::Rgb, &[6, 5, 4, 3, 2, 1][..]));
         let down = file(1, -2, 24, 0, &data);
-        assert_eq!(decode(&down, &header).unwrap().data(), [3, 2, 1, 6, 5, 4]);
+        assert_eq!(decode(&down, &header, Scale::Full).unwrap().data(), [3, 2, 1, 6, 5, 4]);
+    }
+
+    #[test]
+    fn plain_rows_are_those_the_crate_reads() {
+        for (width, height) in [(1, 5_i32), (2, -5), (3, 4), (8, 3)] {
+            let stride = usize::try_from(width * 3_i32).unwrap().next_multiple_of(4);
+            let length = stride * height.unsigned_abs() as usize;
+            let data: Vec<u8> = (0..length).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
+            let bytes = file(width, height, 24, 0, &data);
+            let header = probe(&bytes).unwrap();
+            assert!(!header.whole);
+            let ours = decode(&bytes, &header, Scale::Full).unwrap();
+            let other = Header { whole: true, ..header };
+            assert_eq!(ours, decode(&bytes, &other, Scale::Full).unwrap(), "{width} {height}");
+        }
     }
 
     #[test]
@@ -171,7 +229,7 @@ mod tests {
             bytes.extend([size, 0, 0, 0]);
             bytes.extend(fields);
             if let Ok(header) = probe(&bytes) && header.size.pixels() < 1_000_000 {
-                let _ = decode(&bytes, &header);
+                let _ = decode(&bytes, &header, Scale::Full);
             }
         }
     }

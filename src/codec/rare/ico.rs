@@ -3,13 +3,13 @@
 //! another than the one whose size was checked.
 
 use super::super::exif::ByteOrder;
-use super::super::{DecodeError, png};
+use super::super::{DecodeError, png, shrink};
 use super::bmp::Dib;
 use super::crate_decode;
 use crate::model::format::{Format, SourceFormat};
 use crate::model::geometry::{Orientation, Size};
 use crate::model::pixels::Pixels;
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use image::codecs::ico::IcoDecoder;
 use std::io::Cursor;
 
@@ -77,20 +77,24 @@ fn probe_largest(bytes: &[u8]) -> Result<Header, DecodeError> {
         gray: false,
         frames: 1,
         progressive: false,
+        whole: true,
         depth: 8,
+        planes: None,
     })
 }
 
 /// Decodes the largest entry. Copies its data once when it is a bitmap.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(super) fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
     let data = largest(bytes)?;
     if data.starts_with(PNG_SIGNATURE) {
-        return png::decode(data, &Header { format: SourceFormat::Web(Format::Png), ..*header });
+        let header = Header { format: SourceFormat::Web(Format::Png), ..*header };
+        return png::decode(data, &header, scale);
     }
     let alone = icon_of_one(data, header.size)?;
     let decoder = IcoDecoder::new(Cursor::new(alone.as_slice()))
         .map_err(|error| crate_decode::explain(SourceFormat::Ico, &error))?;
-    crate_decode::decode(decoder, header, alone.len())
+    let pixels = crate_decode::decode(decoder, header, alone.len())?;
+    shrink::whole(pixels, scale).map_err(broken)
 }
 
 /// An icon file of one bitmap entry, whose directory agrees with the bitmap: real directories
@@ -156,7 +160,7 @@ mod tests {
             let bytes = file(kind, &[(2, &small), (4, &large)]);
             let header = probe(&bytes).unwrap();
             assert_eq!(header.size, Size::new(4, 3));
-            let pixels = decode(&bytes, &header).unwrap();
+            let pixels = decode(&bytes, &header, Scale::Full).unwrap();
             assert_eq!(pixels.data()[..4], [30, 20, 10, 128]);
         }
         let gray = Pixels::new(Size::new(300, 7), Layout::Gray, vec![9; 2100]).unwrap();
@@ -164,7 +168,7 @@ mod tests {
         let bytes = file(1, &[(0, &png), (4, &large)]);
         let header = probe(&bytes).unwrap();
         assert_eq!((header.format, header.size), (SourceFormat::Ico, Size::new(300, 7)));
-        assert_eq!(decode(&bytes, &header).unwrap(), gray);
+        assert_eq!(decode(&bytes, &header, Scale::Full).unwrap(), gray);
     }
 
     #[test]
@@ -190,7 +194,7 @@ mod tests {
                 bytes[at] = value;
             }
             if let Ok(header) = probe(&bytes) && header.size.pixels() < 1_000_000 {
-                let _ = decode(&bytes, &header);
+                let _ = decode(&bytes, &header, Scale::Full);
             }
         }
     }

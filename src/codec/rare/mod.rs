@@ -6,6 +6,7 @@ mod bmp;
 mod crate_decode;
 mod ico;
 mod name;
+mod strips;
 mod tiff;
 
 pub(super) use tiff::profile as tiff_profile;
@@ -13,7 +14,7 @@ pub(super) use tiff::profile as tiff_profile;
 use super::DecodeError;
 use crate::model::format::SourceFormat;
 use crate::model::pixels::Pixels;
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 
 /// Reads the header of a BMP, TIFF or icon, by our own walk.
 ///
@@ -29,16 +30,16 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     }
 }
 
-/// Decodes what [`probe`] has recognised.
+/// Decodes what [`probe`] has recognised, at `scale`.
 ///
 /// # Errors
 /// `Broken` for damaged data or a file that is not what `header` says; `Unsupported` for kinds
 /// of the format that are not read.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(super) fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
     match header.format {
-        SourceFormat::Bmp => bmp::decode(bytes, header),
-        SourceFormat::Tiff => tiff::decode(bytes, header),
-        SourceFormat::Ico => ico::decode(bytes, header),
+        SourceFormat::Bmp => bmp::decode(bytes, header, scale),
+        SourceFormat::Tiff => tiff::decode(bytes, header, scale),
+        SourceFormat::Ico => ico::decode(bytes, header, scale),
         SourceFormat::Web(format) => {
             Err(DecodeError::Unsupported(format!("{format} as a rare format")))
         }

@@ -1,14 +1,16 @@
-//! TIFF: our probe of the first directory, the `image` crate's decoder. Only the first page is
-//! ever looked at, and BigTIFF is refused by its magic bytes.
+//! TIFF: our probe of the first directory; plain pages in pieces (`strips`), the rest through the
+//! `image` crate's decoder. Only the first page is ever looked at, and BigTIFF is refused by its
+//! magic bytes.
 
 use super::super::DecodeError;
 use super::super::exif::{self, ByteOrder};
 use super::super::icc::MAX_PROFILE_BYTES;
-use super::crate_decode;
+use super::super::shrink;
+use super::{crate_decode, strips};
 use crate::model::format::SourceFormat;
 use crate::model::geometry::{Orientation, Size};
 use crate::model::pixels::{Layout, Pixels};
-use crate::model::source::Header;
+use crate::model::source::{Header, Scale};
 use image::ImageDecoder as _;
 use image::codecs::tiff::TiffDecoder;
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
@@ -19,19 +21,28 @@ const BITS_PER_SAMPLE: u16 = 258;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
 const SAMPLES_PER_PIXEL: u16 = 277;
+const ROWS_PER_STRIP: u16 = 278;
+const PLANAR_CONFIGURATION: u16 = 284;
+const TILE_LENGTH: u16 = 323;
 const EXTRA_SAMPLES: u16 = 338;
 
 /// The unsigned values of the first directory that matter here; 0 where a tag is absent.
 #[derive(Default)]
-struct Directory {
-    width: u32,
-    height: u32,
-    bits: u32,
+pub(super) struct Directory {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) bits: u32,
     compression: u32,
-    photometric: u32,
-    samples: u32,
+    pub(super) photometric: u32,
+    pub(super) samples: u32,
+    /// 2: each channel in pieces of its own.
+    pub(super) planar: u32,
+    /// All rows where it is not said.
+    pub(super) rows_per_strip: u32,
+    /// 0: in strips.
+    pub(super) tile_height: u32,
     /// 1: alpha the colours are multiplied by; 2: straight alpha; `None`: no alpha announced.
-    extra_samples: Option<u32>,
+    pub(super) extra_samples: Option<u32>,
 }
 
 impl Directory {
@@ -40,7 +51,8 @@ impl Directory {
         let order = ByteOrder::read(bytes)?;
         let at = usize::try_from(order.u32(bytes, 4)?).ok()?;
         let count = usize::from(order.u16(bytes, at)?);
-        let mut directory = Self { bits: 1, samples: 1, ..Self::default() };
+        let mut directory =
+            Self { bits: 1, samples: 1, rows_per_strip: u32::MAX, ..Self::default() };
         for entry in bytes.get(at.checked_add(2)?..)?.chunks_exact(12).take(count) {
             let Some(value) = first_value(order, bytes, entry) else { continue };
             match order.u16(entry, 0)? {
@@ -50,6 +62,9 @@ impl Directory {
                 COMPRESSION => directory.compression = value,
                 PHOTOMETRIC => directory.photometric = value,
                 SAMPLES_PER_PIXEL => directory.samples = value,
+                ROWS_PER_STRIP => directory.rows_per_strip = value,
+                PLANAR_CONFIGURATION => directory.planar = value,
+                TILE_LENGTH => directory.tile_height = value,
                 EXTRA_SAMPLES => directory.extra_samples = Some(value),
                 _ => {}
             }
@@ -109,17 +124,25 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         gray,
         frames: 1,
         progressive: false,
+        whole: !strips::can_read(&directory),
         depth: u8::try_from(directory.bits.clamp(1, 32)).unwrap_or(8),
+        planes: None,
     })
 }
 
 /// Decodes the first page; kinds the crate does not read are `Unsupported`.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, DecodeError> {
+pub(super) fn decode(bytes: &[u8], header: &Header, scale: Scale) -> Result<Pixels, DecodeError> {
+    let premultiplied = Directory::read(bytes).is_some_and(|d| d.extra_samples == Some(1));
+    if !header.whole {
+        return strips::decode(bytes, header, premultiplied, scale);
+    }
     let decoder = TiffDecoder::new(Metered::new(bytes, header.size))
         .map_err(|error| crate_decode::explain(SourceFormat::Tiff, &error))?;
-    let pixels = crate_decode::decode(decoder, header, bytes.len())?;
-    let premultiplied = Directory::read(bytes).is_some_and(|d| d.extra_samples == Some(1));
-    Ok(if premultiplied { straighten(pixels) } else { pixels })
+    let mut pixels = crate_decode::decode(decoder, header, bytes.len())?;
+    if premultiplied && pixels.layout() == Layout::Rgba {
+        straighten(pixels.data_mut());
+    }
+    shrink::whole(pixels, scale).map_err(broken)
 }
 
 /// The embedded profile.
@@ -130,14 +153,14 @@ pub(in crate::codec) fn profile(bytes: &[u8], header: &Header) -> Option<Vec<u8>
 
 /// A file that may be read only so often: strips may overlap, and each of 65,535 rows could
 /// otherwise walk all of it again.
-struct Metered<'a> {
+pub(super) struct Metered<'a> {
     inner: Cursor<&'a [u8]>,
     left: u64,
 }
 
 impl<'a> Metered<'a> {
     /// Four times the file, and 64 bytes a pixel for the read-ahead of every small strip.
-    fn new(bytes: &'a [u8], size: Size) -> Self {
+    pub(super) fn new(bytes: &'a [u8], size: Size) -> Self {
         let file = (bytes.len() as u64).saturating_mul(4);
         let left = size.pixels().saturating_mul(64).saturating_add(file).saturating_add(1 << 20);
         Self { inner: Cursor::new(bytes), left }
@@ -178,22 +201,19 @@ impl Seek for Metered<'_> {
 }
 
 /// Divides the colours by their alpha, rounded.
-fn straighten(mut pixels: Pixels) -> Pixels {
-    if pixels.layout() == Layout::Rgba {
-        for [color @ .., alpha] in pixels.data_mut().as_chunks_mut::<4>().0 {
-            let alpha = u32::from(*alpha);
-            if (1..255).contains(&alpha) {
-                for sample in color {
-                    let straight = (u32::from(*sample) * 255 + alpha / 2) / alpha;
-                    *sample = u8::try_from(straight).unwrap_or(u8::MAX);
-                }
+pub(super) fn straighten(rgba: &mut [u8]) {
+    for [color @ .., alpha] in rgba.as_chunks_mut::<4>().0 {
+        let alpha = u32::from(*alpha);
+        if (1..255).contains(&alpha) {
+            for sample in color {
+                let straight = (u32::from(*sample) * 255 + alpha / 2) / alpha;
+                *sample = u8::try_from(straight).unwrap_or(u8::MAX);
             }
         }
     }
-    pixels
 }
 
-fn broken(reason: String) -> DecodeError {
+pub(super) fn broken(reason: String) -> DecodeError {
     DecodeError::Broken { format: SourceFormat::Tiff, reason }
 }
 
@@ -268,13 +288,13 @@ mod tests {
         // Two bytes of PackBits: one sample of value 7.
         let shared = overlapping(100, &[0, 7]);
         let header = probe(&shared).unwrap();
-        assert_eq!(decode(&shared, &header).unwrap().data(), [7; 100]);
+        assert_eq!(decode(&shared, &header, Scale::Full).unwrap().data(), [7; 100]);
         // No-ops in front: every row would walk all of them.
         let mut strip = vec![0x80; 100_000];
         strip.extend([0, 7]);
         let endless = overlapping(2_000, &strip);
         let header = probe(&endless).unwrap();
-        assert!(decode(&endless, &header).is_err());
+        assert!(decode(&endless, &header, Scale::Full).is_err());
     }
 
     #[test]
@@ -283,7 +303,7 @@ mod tests {
         let header = probe(&bytes).unwrap();
         assert_eq!((header.gray, header.orientation), (true, Orientation::Rotate90));
         assert_eq!(header.display_size(), Size::new(2, 3));
-        let pixels = decode(&bytes, &header).unwrap();
+        let pixels = decode(&bytes, &header, Scale::Full).unwrap();
         assert_eq!((pixels.layout(), pixels.data()), (Layout::Gray, &[1, 2, 3, 4, 5, 6][..]));
     }
 
@@ -292,7 +312,7 @@ mod tests {
         assert!(probe(&file((0, 2), 1, &[], &[])).is_err());
         assert!(probe(b"II*\0").is_err());
         let cut = file((4, 4), 1, &[], &[0; 3]);
-        assert!(decode(&cut, &probe(&cut).unwrap()).is_err());
+        assert!(decode(&cut, &probe(&cut).unwrap(), Scale::Full).is_err());
     }
 
     #[test]
@@ -302,7 +322,7 @@ mod tests {
             let bytes = file((2, 1), 4, &[(EXTRA_SAMPLES, 3, kind)], &data);
             let header = probe(&bytes).unwrap();
             assert!(header.alpha);
-            let decoded = decode(&bytes, &header);
+            let decoded = decode(&bytes, &header, Scale::Full);
             assert_eq!(decoded.unwrap().data(), expected);
         }
     }
@@ -318,7 +338,7 @@ mod tests {
                 bytes[at] = value;
             }
             if let Ok(header) = super::super::probe(&bytes) && header.size.pixels() < 1_000_000 {
-                let _ = super::super::decode(&bytes, &header);
+                let _ = super::super::decode(&bytes, &header, Scale::Full);
             }
         }
     }

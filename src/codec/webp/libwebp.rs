@@ -2,8 +2,10 @@
 //! nothing of containers, colour profiles or the service's quality scale.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
+use crate::codec::buffers;
 use crate::model::geometry::Size;
 use crate::model::pixels::Layout;
+use crate::model::source::Scale;
 use libwebp_sys as sys;
 use std::ffi::{c_int, c_void};
 
@@ -42,17 +44,21 @@ pub(in crate::codec) fn version() -> String {
 }
 
 /// Decodes one whole bitstream (with or without its RIFF header) of exactly `size` into `out`,
-/// whose rows lie `stride` bytes apart. `layout` is RGB or RGBA; RGB drops alpha.
+/// whose rows lie `stride` bytes apart. `layout` is RGB or RGBA; RGB drops alpha. At a `scale`
+/// that divides both sides libwebp's own scaler takes the means of the blocks of each plane.
 ///
 /// # Errors
 /// What is wrong, in words: damaged, cut off, another size, buffer too short.
 pub(super) fn decode_into(
     data: &[u8],
     size: Size,
+    scale: Scale,
     layout: Layout,
     out: &mut [u8],
     stride: usize,
 ) -> Result<(), String> {
+    let stored = size;
+    let size = scale.apply(size);
     let colorspace = match layout {
         Layout::Rgba => sys::WEBP_CSP_MODE::MODE_RGBA,
         Layout::Rgb => sys::WEBP_CSP_MODE::MODE_RGB,
@@ -69,6 +75,16 @@ pub(super) fn decode_into(
     let mut config = sys::WebPDecoderConfig::new()
         .map_err(|()| "libwebp has another ABI than its bindings".to_owned())?;
     config.output.colorspace = colorspace;
+    if scale != Scale::Full {
+        let n = scale.denominator();
+        if size.width * n != stored.width || size.height * n != stored.height {
+            return Err(format!("{stored} cannot be divided by {n}"));
+        }
+        let int = |side: u32| c_int::try_from(side).map_err(|error| error.to_string());
+        config.options.use_scaling = 1;
+        config.options.scaled_width = int(size.width)?;
+        config.options.scaled_height = int(size.height)?;
+    }
     config.output.is_external_memory = 1;
     config.output.u.RGBA = sys::WebPRGBABuffer {
         rgba: out.as_mut_ptr(),
@@ -91,9 +107,10 @@ pub(super) fn decode_into(
         }
         _ => return Err("the bitstream is damaged".to_owned()),
     }
-    let (width, height) = (config.output.width, config.output.height);
-    let same = u32::try_from(width) == Ok(size.width) && u32::try_from(height) == Ok(size.height);
-    if same { Ok(()) } else { Err(format!("the bitstream is {width}x{height}, not {size}")) }
+    let (width, height) = (config.input.width, config.input.height);
+    let same =
+        u32::try_from(width) == Ok(stored.width) && u32::try_from(height) == Ok(stored.height);
+    if same { Ok(()) } else { Err(format!("the bitstream is {width}x{height}, not {stored}")) }
 }
 
 /// A `WebPPicture` that frees what libwebp hung on it.
@@ -108,7 +125,7 @@ impl Drop for Picture {
 }
 
 /// Encodes `data` (tightly packed rows), lossy at `quality` 1–100 or lossless for `None`, with
-/// one thread. Allocates the planes (1.5 to 4 bytes per pixel) and the result.
+/// one thread. Allocates libwebp's planes (1.5 to 4 bytes per pixel) and the result.
 ///
 /// # Errors
 /// libwebp's reason in words.
@@ -126,8 +143,65 @@ pub(super) fn encode(
     if needed != Some(data.len() as u64) {
         return Err(format!("{} bytes are not a picture of {size}", data.len()));
     }
+    let import = match channels {
+        Channels::Rgb => sys::WebPPictureImportRGB,
+        Channels::RgbOfRgba => sys::WebPPictureImportRGBX,
+        Channels::Rgba => sys::WebPPictureImportRGBA,
+    };
+    write(size, quality, |picture| {
+        // SAFETY: `data` holds height × stride bytes, checked above, and is only read.
+        unsafe { import(picture, data.as_ptr(), stride) != 0 }
+    })
+}
+
+/// Encodes Y, Cb and Cr of a 4:2:0 picture in WebP's own range (BT.601, 16–235 and 16–240) at
+/// `quality` 1–100, with one thread and without copying them. Each comes with the samples in a
+/// row. Allocates the result.
+///
+/// # Errors
+/// libwebp's reason in words, or ours for planes too short.
+pub(super) fn encode_planes(
+    planes: [(&[u8], u32); 3],
+    size: Size,
+    quality: u8,
+) -> Result<Vec<u8>, String> {
+    let [y, cb, cr] = planes;
+    let half = Size::new(size.width.div_ceil(2), size.height.div_ceil(2));
+    for ((samples, stride), size) in [(y, size), (cb, half), (cr, half)] {
+        let needed = u64::from(stride)
+            .saturating_mul(u64::from(size.height.saturating_sub(1)))
+            .saturating_add(u64::from(size.width));
+        if stride < size.width || (samples.len() as u64) < needed {
+            return Err(format!("{} samples are no plane of {size}", samples.len()));
+        }
+    }
+    if cb.1 != cr.1 {
+        return Err("planes of chroma that differ".to_owned());
+    }
+    let int = |n: u32| c_int::try_from(n).map_err(|error| error.to_string());
+    let (y_stride, uv_stride) = (int(y.1)?, int(cb.1)?);
+    write(size, Some(quality), |picture| {
+        picture.colorspace = sys::WebPEncCSP::WEBP_YUV420;
+        // libwebp frees only planes of its own, which it keeps by another pointer, and writes to
+        // planes only to smooth what alpha hides; there is none.
+        (picture.y, picture.y_stride) = (y.0.as_ptr().cast_mut(), y_stride);
+        (picture.u, picture.v) = (cb.0.as_ptr().cast_mut(), cr.0.as_ptr().cast_mut());
+        picture.uv_stride = uv_stride;
+        true
+    })
+}
+
+/// Fills a picture of `size` in by `fill` and encodes it.
+fn write(
+    size: Size,
+    quality: Option<u8>,
+    fill: impl FnOnce(&mut sys::WebPPicture) -> bool,
+) -> Result<Vec<u8>, String> {
+    let int = |n: u32| c_int::try_from(n).map_err(|error| error.to_string());
     let config = configuration(quality)?;
-    let mut out: Vec<u8> = Vec::new();
+    // Photographs stay below two bits a pixel; what does not makes the buffer grow.
+    let expected = usize::try_from(size.pixels() / 4).map_err(|error| error.to_string())?;
+    let mut out = buffers::room(expected).map_err(|error| error.to_string())?;
     let mut picture = Picture(
         sys::WebPPicture::new()
             .map_err(|()| "libwebp has another ABI than its bindings".to_owned())?,
@@ -137,22 +211,18 @@ pub(super) fn encode(
     picture.0.height = int(size.height)?;
     picture.0.writer = Some(append);
     picture.0.custom_ptr = (&raw mut out).cast::<c_void>();
-    let import = match channels {
-        Channels::Rgb => sys::WebPPictureImportRGB,
-        Channels::RgbOfRgba => sys::WebPPictureImportRGBX,
-        Channels::Rgba => sys::WebPPictureImportRGBA,
-    };
-    // SAFETY: `data` holds height × stride bytes, checked above; `out` lives until after the
-    // last call that can write to it and is not touched in between.
-    let done = unsafe {
-        import(&raw mut picture.0, data.as_ptr(), stride) != 0
-            && sys::WebPEncode(&raw const config, &raw mut picture.0) != 0
-    };
+    // SAFETY: `fill` has given the picture planes of its size, libwebp's own or the caller's, which
+    // outlive the call; `out` lives until after the last call that can write to it and is not
+    // touched in between.
+    let done = fill(&mut picture.0)
+        && unsafe { sys::WebPEncode(&raw const config, &raw mut picture.0) != 0 };
     if !done {
         return Err(format!("{:?}", picture.0.error_code));
     }
     drop(picture);
-    Ok(out)
+    let result = out.as_slice().to_vec();
+    buffers::give_back(out);
+    Ok(result)
 }
 
 fn configuration(quality: Option<u8>) -> Result<sys::WebPConfig, String> {

@@ -43,6 +43,8 @@ pub(super) struct Frame<'a> {
     pub(super) y: u32,
     /// The size of the bitstream, wholly inside the canvas.
     pub(super) size: Size,
+    /// VP8L, which is unpacked as a whole before its first row is known.
+    pub(super) lossless: bool,
     /// What libwebp decodes: the whole file of a still, else the frame's chunks.
     pub(super) data: &'a [u8],
 }
@@ -81,7 +83,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<File<'_>, DecodeError> {
         b"VP8X" => extended(bytes, body, first.data),
         b"VP8 " | b"VP8L" => {
             let (size, alpha) = bitstream(first)?;
-            let first = Frame { x: 0, y: 0, size, data: bytes };
+            let lossless = first.name == *b"VP8L";
+            let first = Frame { x: 0, y: 0, size, lossless, data: bytes };
             Ok(File { canvas: size, alpha, frames: 1, exif: None, icc: None, first })
         }
         other => Err(broken(format!("the first chunk is {:?}", other.escape_ascii().to_string()))),
@@ -121,7 +124,8 @@ fn extended<'a>(bytes: &'a [u8], body: &'a [u8], vp8x: &'a [u8]) -> Result<File<
                 }
                 alpha |= transparent;
                 frames = 1;
-                first = Some(Frame { x: 0, y: 0, size, data: bytes });
+                let lossless = chunk.name == *b"VP8L";
+                first = Some(Frame { x: 0, y: 0, size, lossless, data: bytes });
             }
             b"ANMF" if animated => {
                 if first.is_none() {
@@ -161,7 +165,8 @@ fn animation_frame(data: &[u8], canvas: Size) -> Result<(Frame<'_>, bool), Decod
                 if stored != size {
                     return Err(broken(format!("a picture of {stored} in a frame of {size}")));
                 }
-                return Ok((Frame { x, y, size, data: chunks }, alpha || transparent));
+                let lossless = chunk.name == *b"VP8L";
+                return Ok((Frame { x, y, size, lossless, data: chunks }, alpha || transparent));
             }
             _ => {}
         }

@@ -23,7 +23,7 @@ fn round_trip(pixels: &Pixels, quality: Option<u8>) -> Pixels {
     let bytes = encode(pixels, quality).unwrap();
     let header = probe(&bytes).unwrap();
     assert_eq!((header.size, header.frames), (pixels.size(), 1));
-    decode(&bytes, &header).unwrap()
+    decode(&bytes, &header, Scale::Full).unwrap()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn every_cut_of_a_file_is_broken() {
         // One byte of padding may end the file.
         for length in 12..bytes.len() - 1 {
             let cut = bytes.get(..length).unwrap();
-            let result = probe(cut).and_then(|header| decode(cut, &header));
+            let result = probe(cut).and_then(|header| decode(cut, &header, Scale::Full));
             assert!(matches!(result, Err(DecodeError::Broken { .. })), "{length} {result:?}");
         }
     }
@@ -119,7 +119,7 @@ fn the_first_frame_of_an_animation_stands_on_a_transparent_canvas() {
     let bytes = [&b"RIFF"[..], &length, b"WEBP", &body].concat();
     let header = probe(&bytes).unwrap();
     assert_eq!((header.size, header.frames, header.alpha), (Size::new(8, 9), 2, true));
-    let pixels = decode(&bytes, &header).unwrap();
+    let pixels = decode(&bytes, &header, Scale::Full).unwrap();
     let expected = drawing(Size::new(4, 2), Layout::Rgb);
     for (y, row) in pixels.rows().enumerate() {
         for (x, pixel) in row.as_chunks::<4>().0.iter().enumerate() {
@@ -149,7 +149,7 @@ proptest! {
         if let Ok(header) = probe(&bytes)
             && header.size.pixels() < 4_000_000
         {
-            let _ = decode(&bytes, &header);
+            let _ = decode(&bytes, &header, Scale::Full);
         }
     }
 }
