@@ -87,7 +87,7 @@ pub struct MeasureArgs {
     /// The parameters, as behind the ? of a URL
     #[arg(value_name = "PARAMETERS")]
     pub parameters: String,
-    /// How often each part is done; the median is told
+    /// How often each part is done; the median is told. 0: only what memory the plan reserves
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub rounds: u32,
 }

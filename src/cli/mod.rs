@@ -96,10 +96,14 @@ fn with_settings(env: &Env, purpose: Purpose, run: impl FnOnce(Settings) -> Exit
         Purpose::Serve => Stream::Stdout,
         Purpose::Offline => Stream::Stderr,
     };
-    if let Err(error) = logs::init(&settings.logs, stream) {
-        out::complain(&error.to_string());
-        return ExitCode::from(FAILED);
-    }
+    // What waits to be written is, when the command has ended.
+    let _log = match logs::init(&settings.logs, stream) {
+        Ok(log) => log,
+        Err(error) => {
+            out::complain(&error.to_string());
+            return ExitCode::from(FAILED);
+        }
+    };
     for warning in env.warnings() {
         tracing::warn!("{warning}");
     }

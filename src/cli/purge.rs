@@ -123,7 +123,14 @@ fn told(receipt: &Value) -> String {
     let done = if of("complete") == "true" { "purged" } else { "NOT COMPLETE" };
     // Writing to a String cannot fail.
     let _ = writeln!(lines, "{done} {} in {} ms", of("scope"), of("duration_ms"));
-    let _ = writeln!(lines, "memory     {} variants, {} flights", of("memory"), of("flights"));
+    let _ = writeln!(
+        lines,
+        "memory     {} variants, {} decoded, {} originals, {} flights",
+        of("memory"),
+        of("decoded"),
+        of("originals"),
+        of("flights")
+    );
     if of("unsettled") != "0" {
         let _ = writeln!(lines, "unsettled  {} writes under way", of("unsettled"));
     }
@@ -174,7 +181,7 @@ mod tests {
         let receipt = json!({
             "complete": false,
             "scope": {"source": "@default/cat.jpg"},
-            "memory": 3, "flights": 1, "unsettled": 2, "duration_ms": 12,
+            "memory": 3, "decoded": 2, "originals": 1, "flights": 1, "unsettled": 2, "duration_ms": 12,
             "store": {"listed": 5, "deleted": 4, "failed": 1, "error": "refused"},
             "peers": [{"address": "10.0.0.7:81", "status": "failed", "memory": 0, "flights": 0,
                        "error": "no answer in time"}],
@@ -185,7 +192,7 @@ mod tests {
         assert_eq!(
             told(&receipt),
             "NOT COMPLETE {\"source\":\"@default/cat.jpg\"} in 12 ms\n\
-             memory     3 variants, 1 flights\n\
+             memory     3 variants, 2 decoded, 1 originals, 1 flights\n\
              unsettled  2 writes under way\n\
              store      4 of 5 objects deleted, 1 failed refused\n\
              pod        10.0.0.7:81 failed: 0 variants, 0 flights no answer in time\n\

@@ -15,5 +15,5 @@ pub mod ops;
 pub mod plan;
 pub mod run;
 
-pub use plan::{Plan, PlanError, plan};
-pub use run::{RenderError, Rendered, decode, run, run_decoded};
+pub use plan::{Decode, Plan, PlanError, plan};
+pub use run::{RenderError, Rendered, decode, encode, run, run_decoded, shape};

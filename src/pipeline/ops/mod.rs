@@ -9,9 +9,9 @@ mod gray;
 mod letterbox;
 mod premultiplied;
 mod resize;
+mod resize_planes;
 mod rotate;
 mod sharpen;
-mod shrink;
 mod smart;
 mod turn;
 
@@ -21,12 +21,13 @@ pub use flatten::flatten;
 pub use gray::gray;
 pub use letterbox::letterbox;
 pub use resize::resize;
+pub use resize_planes::resize_planes;
 pub use rotate::rotate;
 pub use sharpen::sharpen;
-pub use shrink::shrink;
-pub use turn::turn;
+pub use turn::{turn, turn_planes};
 
 use super::run::RenderError;
+use crate::codec::buffers;
 use crate::model::geometry::Size;
 use crate::model::pixels::{Layout, Pixels};
 use std::borrow::Cow;
@@ -36,10 +37,14 @@ use std::borrow::Cow;
 fn buffer(step: &'static str, size: Size, layout: Layout) -> Result<Vec<u8>, RenderError> {
     let length = Pixels::bytes_for(size, layout)
         .ok_or_else(|| RenderError::step(step, "the picture is too large to address"))?;
-    let mut data = Vec::new();
-    data.try_reserve_exact(length).map_err(|error| RenderError::step(step, error))?;
-    data.resize(length, 0);
-    Ok(data)
+    buffers::zeroed(length).map_err(|error| RenderError::step(step, error))
+}
+
+/// A spare buffer of `length` bytes (`None`: too many to count) for a step that writes all of it.
+fn spare(step: &'static str, length: Option<usize>) -> Result<Vec<u8>, RenderError> {
+    let length =
+        length.ok_or_else(|| RenderError::step(step, "the picture is too large to address"))?;
+    buffers::take(length).map_err(|error| RenderError::step(step, error))
 }
 
 /// The picture as one's own, copied if it is shared.

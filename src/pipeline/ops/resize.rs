@@ -1,7 +1,7 @@
 //! Resampling: Lanczos3 by `fast_image_resize`, SIMD chosen at run time, alpha premultiplied
 //! around it. One thread per render: the pool runs many renders, not one on many threads.
 
-use super::{buffer, crop, smart};
+use super::{crop, smart, spare};
 use crate::codec::buffers;
 use crate::model::geometry::{Rect, Size};
 use crate::model::pixels::{Layout, Pixels};
@@ -14,7 +14,7 @@ use std::cell::RefCell;
 
 thread_local! {
     /// Keeps the intermediate buffers of the render threads mapped between renders.
-    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+    pub(super) static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
 /// Resamples `window` of the picture to exactly `to`. A window of whole pixels at its own size
@@ -41,7 +41,7 @@ pub fn resize(pixels: Cow<'_, Pixels>, window: Window, to: Size) -> Result<Pixel
     let from = pixels.size();
     let source = ImageRef::new(from.width, from.height, pixels.data(), pixel_type)
         .map_err(|error| failed(&error))?;
-    let mut data = buffer("resize", to, layout)?;
+    let mut data = spare("resize", Pixels::bytes_for(to, layout))?;
     let mut target = Image::from_slice_u8(to.width, to.height, &mut data, pixel_type)
         .map_err(|error| failed(&error))?;
     let opaque = pixels.is_opaque();

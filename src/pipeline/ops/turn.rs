@@ -1,73 +1,96 @@
 //! Quarter turns and mirrors. Moves pixels, never changes one.
 
-use super::buffer;
+use super::spare;
+use crate::codec::buffers;
 use crate::model::geometry::{Orientation, Size};
 use crate::model::pixels::Pixels;
+use crate::model::planes::Planes;
 use crate::pipeline::run::{RenderError, finish};
+use std::borrow::Cow;
 
 /// Side of the square blocks a transposition walks in: two blocks of RGBA rows stay in L1.
 const BLOCK: usize = 32;
 
-/// Turns a picture. Mirrors of rows are done in place; everything else allocates one copy.
+/// Turns a picture. Mirrors are done in place; exchanging the axes allocates one copy.
 ///
 /// # Errors
 /// [`RenderError::Step`] where memory is short.
-pub fn turn(mut pixels: Pixels, turn: Orientation) -> Result<Pixels, RenderError> {
-    match turn {
-        Orientation::Upright => Ok(pixels),
-        Orientation::FlipH => {
-            mirror_rows(&mut pixels);
-            Ok(pixels)
-        }
-        Orientation::FlipV => {
-            mirror_columns(&mut pixels);
-            Ok(pixels)
-        }
-        Orientation::Rotate180 => {
-            mirror_columns(&mut pixels);
-            mirror_rows(&mut pixels);
-            Ok(pixels)
-        }
-        Orientation::Transpose => transpose(&pixels),
-        Orientation::Rotate90 => {
-            let mut turned = transpose(&pixels)?;
-            mirror_rows(&mut turned);
-            Ok(turned)
-        }
-        Orientation::Rotate270 => {
-            let mut turned = transpose(&pixels)?;
-            mirror_columns(&mut turned);
-            Ok(turned)
-        }
-        Orientation::Transverse => {
-            let mut turned = transpose(&pixels)?;
-            mirror_columns(&mut turned);
-            mirror_rows(&mut turned);
-            Ok(turned)
-        }
-    }
-}
-
-/// Left and right exchanged, in place.
-fn mirror_rows(pixels: &mut Pixels) {
+pub fn turn(pixels: Pixels, turn: Orientation) -> Result<Pixels, RenderError> {
+    let (swap, mirror_x, mirror_y) = parts(turn);
+    let mut pixels = if swap { transpose(&pixels)? } else { pixels };
     let (stride, channels) = (pixels.stride(), pixels.layout().channels());
-    for row in pixels.data_mut().chunks_exact_mut(stride) {
-        // Reversing all samples reverses the pixels and the samples inside each of them.
-        row.reverse();
-        if channels > 1 {
-            row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+    mirror(pixels.data_mut(), stride, channels, (mirror_x, mirror_y));
+    Ok(pixels)
+}
+
+/// Turns planes, each by itself. A side that is mirrored is even: else its chroma would come to lie
+/// beside its luma. What is borrowed is copied.
+///
+/// # Errors
+/// [`RenderError::Step`] where memory is short.
+pub fn turn_planes(planes: Cow<'_, Planes>, turn: Orientation) -> Result<Planes, RenderError> {
+    let (swap, mirror_x, mirror_y) = parts(turn);
+    let (size, subsampling) = (planes.size(), planes.subsampling());
+    let size = if swap { size.transposed() } else { size };
+    let failed = |error: &dyn std::fmt::Display| RenderError::step("turn", error);
+    let mut turned = match planes {
+        Cow::Owned(planes) if !swap => planes,
+        planes => {
+            let data = spare("turn", Some(planes.data().len()))?;
+            let mut turned =
+                Planes::new(size, subsampling, data).map_err(|error| failed(&error))?;
+            for (from, to) in planes.planes().into_iter().zip(turned.samples_mut()) {
+                if swap {
+                    transpose_samples::<1>(from.samples, to, from.stored);
+                } else {
+                    to.copy_from_slice(from.samples);
+                }
+            }
+            if let Cow::Owned(planes) = planes {
+                buffers::give_back(planes.into_data());
+            }
+            turned
         }
+    };
+    let strides = turned.planes().map(|plane| plane.stored.width as usize);
+    for (samples, stride) in turned.samples_mut().into_iter().zip(strides) {
+        mirror(samples, stride, 1, (mirror_x, mirror_y));
+    }
+    Ok(turned)
+}
+
+/// A turn as: exchange the axes; mirror along x; mirror along y.
+const fn parts(turn: Orientation) -> (bool, bool, bool) {
+    match turn {
+        Orientation::Upright => (false, false, false),
+        Orientation::FlipH => (false, true, false),
+        Orientation::Rotate180 => (false, true, true),
+        Orientation::FlipV => (false, false, true),
+        Orientation::Transpose => (true, false, false),
+        Orientation::Rotate90 => (true, true, false),
+        Orientation::Transverse => (true, true, true),
+        Orientation::Rotate270 => (true, false, true),
     }
 }
 
-/// Top and bottom exchanged, in place.
-fn mirror_columns(pixels: &mut Pixels) {
-    let stride = pixels.stride();
-    let height = pixels.size().height as usize;
-    let middle = height.div_ceil(2) * stride;
-    let (top, bottom) = pixels.data_mut().split_at_mut(middle);
-    for (upper, lower) in top.chunks_exact_mut(stride).zip(bottom.chunks_exact_mut(stride).rev()) {
-        upper.swap_with_slice(lower);
+/// Left and right, top and bottom exchanged as asked, in place.
+fn mirror(data: &mut [u8], stride: usize, channels: usize, (x, y): (bool, bool)) {
+    if x {
+        for row in data.chunks_exact_mut(stride) {
+            // Reversing all samples reverses the pixels and the samples inside each of them.
+            row.reverse();
+            if channels > 1 {
+                row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+            }
+        }
+    }
+    if y {
+        let middle = (data.len() / stride).div_ceil(2) * stride;
+        let (top, bottom) = data.split_at_mut(middle);
+        let opposite = bottom.chunks_exact_mut(stride).rev();
+        for (upper, lower) in top.chunks_exact_mut(stride).zip(opposite) {
+            upper.swap_with_slice(lower);
+        }
     }
 }
 
@@ -75,7 +98,7 @@ fn mirror_columns(pixels: &mut Pixels) {
 fn transpose(pixels: &Pixels) -> Result<Pixels, RenderError> {
     let size = pixels.size().transposed();
     let layout = pixels.layout();
-    let mut data = buffer("turn", size, layout)?;
+    let mut data = spare("turn", Some(pixels.data().len()))?;
     match layout.channels() {
         1 => transpose_samples::<1>(pixels.data(), &mut data, pixels.size()),
         3 => transpose_samples::<3>(pixels.data(), &mut data, pixels.size()),
@@ -104,6 +127,7 @@ fn transpose_samples<const N: usize>(from: &[u8], to: &mut [u8], size: Size) {
 mod tests {
     use super::*;
     use crate::model::pixels::Layout;
+    use crate::model::planes::Subsampling;
 
     fn card() -> Pixels {
         // 1 2 3
@@ -123,6 +147,31 @@ mod tests {
         assert_eq!(turned(Orientation::Transverse).data(), [6, 3, 5, 2, 4, 1]);
         assert_eq!(turned(Orientation::Rotate270).data(), [3, 6, 2, 5, 1, 4]);
         assert_eq!(turned(Orientation::Rotate90).size(), Size::new(2, 3));
+    }
+
+    #[test]
+    fn every_plane_is_turned_as_a_picture_of_its_own() {
+        let size = Size::new(4, 2);
+        let data: Vec<u8> = (0..12).collect();
+        let planes = Planes::new(size, Subsampling::Quarter, data).unwrap();
+        for turn_to in [
+            Orientation::Upright,
+            Orientation::FlipH,
+            Orientation::FlipV,
+            Orientation::Rotate180,
+            Orientation::Transpose,
+            Orientation::Rotate90,
+            Orientation::Transverse,
+            Orientation::Rotate270,
+        ] {
+            let turned = turn_planes(Cow::Borrowed(&planes), turn_to).unwrap();
+            assert_eq!(turned, turn_planes(Cow::Owned(planes.clone()), turn_to).unwrap());
+            for (before, after) in planes.planes().into_iter().zip(turned.planes()) {
+                let alone = Pixels::new(before.stored, Layout::Gray, before.samples.to_vec());
+                let alone = turn(alone.unwrap(), turn_to).unwrap();
+                assert_eq!((alone.size(), alone.data()), (after.stored, after.samples));
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod cost;
 mod fit;
 mod output;
+mod planar;
 mod turn;
 mod window;
 
@@ -26,8 +27,8 @@ pub use window::{Window, WindowRect};
 pub struct Plan {
     /// The decoder's reduction.
     pub scale: Scale,
-    /// Integer box shrink right after decoding, 1 = none.
-    pub shrink: u32,
+    /// Whether it stays in planes of luma and chroma from the decoder to the encoder.
+    pub planar: bool,
     /// What follows, in order.
     pub steps: Vec<Step>,
     /// How the result is written.
@@ -36,6 +37,35 @@ pub struct Plan {
     pub size: Size,
     /// What it takes.
     pub cost: Cost,
+}
+
+/// What tells one decoding of an original from another: renders whose plans agree in it begin with
+/// the same picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decode {
+    /// The decoder's reduction.
+    pub scale: Scale,
+    /// Whether it delivers planes.
+    pub planar: bool,
+}
+
+impl Plan {
+    /// What it begins with.
+    #[must_use]
+    pub const fn decode(&self) -> Decode {
+        Decode { scale: self.scale, planar: self.planar }
+    }
+
+    /// How the picture is made that is encoded, as text: plans with the same decode and the same
+    /// shape differ in nothing but the encoding. `None` where the steps depend on the encoding, or
+    /// where there is no resampling to be saved.
+    #[must_use]
+    pub fn shape(&self) -> Option<String> {
+        let depends = matches!(self.choice, Choice::ByAlpha { .. })
+            || self.steps.iter().any(|step| matches!(step, Step::Letterbox { fill: None, .. }));
+        let resamples = self.steps.iter().any(|step| matches!(step, Step::Resize { .. }));
+        (resamples && !depends).then(|| format!("{:?}", self.steps))
+    }
 }
 
 /// One step; each is one file in `pipeline::ops`.
@@ -158,38 +188,20 @@ pub fn plan(header: &Header, wish: &Transform, limits: &Limits) -> Result<Plan, 
     let choice = output::choose(header, wish, fitted.canvas, limits)?;
 
     let geometry = Geometry { header, display, crop, after, fitted };
-    let reduction = geometry.reduction(quarter.is_some());
+    let scale = geometry.scale(quarter.is_some());
     let mut steps = Vec::with_capacity(8);
     if quarter.is_some() {
-        geometry.one_resample(reduction, &mut steps);
+        geometry.one_resample(scale, &mut steps);
     } else {
-        geometry.with_free_rotation(reduction, wish, &mut steps);
+        geometry.with_free_rotation(scale, wish, &mut steps);
     }
     look(wish, fitted.shrunk_by, &mut steps);
     finish(wish, &fitted, &mut steps);
 
-    let cost = cost::estimate(header, reduction.scale, entering, &fitted, choice, &steps);
-    let Reduction { scale, shrink } = reduction;
-    Ok(Plan { scale, shrink, steps, choice, size: fitted.canvas, cost })
-}
-
-/// How much smaller the picture is made on its way in: by the decoder, then by boxes.
-#[derive(Debug, Clone, Copy)]
-struct Reduction {
-    scale: Scale,
-    shrink: u32,
-}
-
-impl Reduction {
-    fn factor(self) -> u32 {
-        self.scale.denominator().saturating_mul(self.shrink)
-    }
-
-    /// The size after decoding and box shrink of a picture stored in `size`.
-    fn apply(self, size: Size) -> Size {
-        let scaled = self.scale.apply(size);
-        Size::new(scaled.width.div_ceil(self.shrink), scaled.height.div_ceil(self.shrink))
-    }
+    let planar = planar::allows(header, &steps, choice, fitted.canvas);
+    let decode = Decode { scale, planar };
+    let cost = cost::estimate(header, decode, entering, &fitted, choice, &steps);
+    Ok(Plan { scale, planar, steps, choice, size: fitted.canvas, cost })
 }
 
 /// The geometry of one render, in the four sets of axes it passes: stored, displayed (oriented),
@@ -208,29 +220,20 @@ impl Geometry<'_> {
     /// The strongest reduction that still leaves at least one pixel for every pixel of the
     /// result. It depends on the request and the header alone, so bytes never depend on what
     /// happens to be cached.
-    fn reduction(&self, quarter: bool) -> Reduction {
+    fn scale(&self, quarter: bool) -> Scale {
         let Fitted { window, picture, .. } = self.fitted;
         let ratio = (window.width / f64::from(picture.width))
             .min(window.height / f64::from(picture.height));
         // Free rotation resamples twice; leave it twice the pixels.
         let ratio = if quarter { ratio } else { ratio / 2.0 };
-        let mut reduction = Reduction { scale: Scale::Full, shrink: 1 };
-        if output::decodes_scaled(self.header.format) {
-            for scale in Scale::ALL {
-                if f64::from(scale.denominator()) <= ratio {
-                    reduction.scale = scale;
-                }
-            }
-        } else if ratio > 2.0 {
-            reduction.shrink = window::whole_part(ratio);
-        }
-        reduction
+        let enough = |scale: &Scale| f64::from(scale.denominator()) <= ratio;
+        Scale::ALL.into_iter().rfind(enough).unwrap_or_default()
     }
 
     /// The usual path: the window is carried back to the stored axes, resampled there in one go,
     /// and the (small) result is turned. Mirrors and quarter turns commute with a symmetric
     /// separable filter, so this equals orienting first, at a fraction of the cost.
-    fn one_resample(&self, reduction: Reduction, steps: &mut Vec<Step>) {
+    fn one_resample(&self, scale: Scale, steps: &mut Vec<Step>) {
         let turned = self.after.apply(self.crop.size);
         let orientation = self.header.orientation;
         let back = |window: WindowRect| {
@@ -241,8 +244,8 @@ impl Geometry<'_> {
         let whole = turn::compose(orientation, self.after);
         let to =
             if whole.swaps_axes() { self.fitted.picture.transposed() } else { self.fitted.picture };
-        let decoded = reduction.apply(self.header.size);
-        let factor = reduction.factor();
+        let decoded = scale.apply(self.header.size);
+        let factor = scale.denominator();
         let window = self.fitted.placed().map(|rect| back(rect).reduced(factor, decoded));
         if !window.is_whole(decoded, to) {
             steps.push(Step::Resize { window, to });
@@ -253,14 +256,13 @@ impl Geometry<'_> {
     }
 
     /// The rare path: orient, crop, rotate by any angle, flip, resample.
-    fn with_free_rotation(&self, reduction: Reduction, wish: &Transform, steps: &mut Vec<Step>) {
+    fn with_free_rotation(&self, scale: Scale, wish: &Transform, steps: &mut Vec<Step>) {
         let orientation = self.header.orientation;
         if orientation != Orientation::Upright {
             steps.push(Step::Turn(orientation));
         }
-        let decoded = orientation.apply(reduction.apply(self.header.size));
-        let factor = reduction.factor();
-        let crop = window::reduced_crop(self.crop, factor, decoded);
+        let decoded = orientation.apply(scale.apply(self.header.size));
+        let crop = window::reduced_crop(self.crop, scale.denominator(), decoded);
         if crop.size != decoded {
             steps.push(Step::Crop(crop));
         }

@@ -116,8 +116,3 @@ pub(super) fn max_side(ask: FormatAsk, source: SourceFormat) -> u32 {
         FormatAsk::Auto(Accepts::Avif | Accepts::Classic) => Format::Jpeg.max_side(),
     }
 }
-
-/// Whether the decoder delivers the DCT ladder.
-pub(super) const fn decodes_scaled(source: SourceFormat) -> bool {
-    matches!(source, SourceFormat::Web(Format::Jpeg))
-}

@@ -12,6 +12,7 @@ use crate::codec::Encoding;
 use crate::model::draft::{Draft, FormatWish};
 use crate::model::format::{Format, SourceFormat};
 use crate::model::geometry::{Fit, Flip, Gravity};
+use crate::model::planes::Subsampling;
 use crate::model::transform::{Accepts, Bounds, Crop, Extent, FormatAsk, Output, QualityAsk};
 use crate::model::units::{ByteSize, PixelCount, Px};
 use proptest::prelude::*;
@@ -35,7 +36,9 @@ fn header(width: u32, height: u32) -> Header {
         gray: false,
         frames: 1,
         progressive: false,
+        whole: false,
         depth: 8,
+        planes: None,
     }
 }
 
@@ -190,14 +193,19 @@ fn the_window_of_a_turned_source_is_carried_back_to_stored_axes() {
 }
 
 #[test]
-fn the_dct_ladder_never_goes_below_the_result() {
+fn the_ladder_never_goes_below_the_result_whatever_the_format() {
     for (width, denominator) in
         [(4032, 1), (2017, 1), (2016, 2), (1008, 4), (800, 4), (504, 8), (50, 8)]
     {
         let side = Px::new(width).unwrap();
         let resize = Resize::Width { width: side, enlarge: false };
-        let planned = plan(&header(4032, 3024), &wish(resize), &limits()).unwrap();
-        assert_eq!(planned.scale.denominator(), denominator, "{width}");
+        for format in
+            [SourceFormat::Web(Format::Jpeg), SourceFormat::Web(Format::Avif), SourceFormat::Tiff]
+        {
+            let source = Header { format, ..header(4032, 3024) };
+            let planned = plan(&source, &wish(resize), &limits()).unwrap();
+            assert_eq!(planned.scale.denominator(), denominator, "{width} {format:?}");
+        }
     }
 }
 
@@ -290,6 +298,38 @@ fn inside(window: WindowRect, size: Size) -> bool {
         && window.y + window.height <= f64::from(size.height) + hair
 }
 
+#[test]
+fn planes_stay_planes_only_where_every_step_and_the_encoder_take_them() {
+    let source = Header { planes: Some(Subsampling::Quarter), ..header(2000, 1501) };
+    let width = |w| Resize::Width { width: Px::new(w).unwrap(), enlarge: false };
+    let planar = |source: &Header, wish: &Transform| plan(source, wish, &limits()).unwrap().planar;
+    let plain = wish(width(800));
+    assert!(planar(&source, &plain));
+    assert!(!planar(&header(2000, 1501), &plain));
+    let named = |format, lossless| Transform {
+        output: Output { ask: FormatAsk::Named(format), lossless, ..plain.output.clone() },
+        ..plain.clone()
+    };
+    for (format, lossy) in
+        [(Format::Jpeg, true), (Format::Webp, true), (Format::Avif, true), (Format::Png, false)]
+    {
+        assert_eq!(planar(&source, &named(format, false)), lossy, "{format}");
+    }
+    assert!(!planar(&source, &named(Format::Webp, true)));
+    assert!(!planar(&source, &Transform { gray: true, ..plain.clone() }));
+    assert!(!planar(&source, &Transform { rotate: Decimal::whole(12), ..plain.clone() }));
+    assert!(!planar(&source, &wish(boxed(300, 300, Fit::Pad, false))));
+    // 800 × 600: a mirror leaves pairs of columns whole; 801 × 601 has half of one at the end.
+    let mirrored = |w| Transform { flip: Flip::Horizontal, ..wish(width(w)) };
+    assert!(planar(&source, &mirrored(800)));
+    assert!(!planar(&source, &mirrored(801)));
+    // Only resampling makes 4:2:0 of other planes.
+    let full = Header { planes: Some(Subsampling::Full), ..source };
+    assert!(planar(&full, &plain));
+    assert!(!planar(&full, &wish(Resize::Keep)));
+    assert!(planar(&source, &wish(Resize::Keep)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -301,11 +341,7 @@ proptest! {
         prop_assert!(planned.size.longest() <= limits.output_side);
         prop_assert!(planned.cost.bytes > 0);
         // Walk the steps: every rectangle lies inside the picture it is taken from.
-        let scaled = planned.scale.apply(source.size);
-        let mut size = Size::new(
-            scaled.width.div_ceil(planned.shrink),
-            scaled.height.div_ceil(planned.shrink),
-        );
+        let mut size = planned.scale.apply(source.size);
         for step in &planned.steps {
             match *step {
                 Step::Turn(turn) => size = turn.apply(size),

@@ -100,16 +100,6 @@ impl WindowRect {
     }
 }
 
-/// The whole part of a ratio of pixels, at least 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 1..=65535 before the cast"
-)]
-pub(super) fn whole_part(ratio: f64) -> u32 {
-    ratio.floor().clamp(1.0, 65_535.0) as u32
-}
-
 /// A crop of whole source pixels in a picture reduced by `factor`: outward to whole pixels.
 pub(super) fn reduced_crop(crop: Rect, factor: u32, decoded: Size) -> Rect {
     let n = u64::from(factor.max(1));
