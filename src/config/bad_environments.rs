@@ -292,7 +292,8 @@ const CASES: &[Case] = &[
     (&[("LENSLET_ADMIN_TOKEN", "hunter2")], "LENSLET_ADMIN_TOKEN", "at least 16"),
     (&[("LENSLET_PLAYGROUND", "on")], "LENSLET_PLAYGROUND", "or set it to off"),
     (&[("LENSLET_ISOLATION", "process")], "LENSLET_ISOLATION", "not supported"),
-    (&[("LENSLET_DECODED_CACHE", "64MiB")], "LENSLET_DECODED_CACHE", "not supported"),
+    (&[("LENSLET_DECODED_CACHE", "64 potatoes")], "LENSLET_DECODED_CACHE", "64 potatoes"),
+    (&[("LENSLET_SOURCE_CACHE", "half")], "LENSLET_SOURCE_CACHE", "half"),
     (&[("LENSLET_META", "keep")], "LENSLET_META", "or set it to strip"),
     (&[("LENSLET_MOUNTS", "native:/,imgproxy:/p")], "LENSLET_MOUNTS", "not supported"),
 ];

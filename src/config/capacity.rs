@@ -21,6 +21,14 @@ pub struct Capacity {
     pub memory_cache: ByteSize,
     /// Who says so.
     pub memory_cache_by: Told,
+    /// Bytes of decoded originals kept for the next variants, in what renders may take; 0 keeps
+    /// none, and requests share no decode.
+    pub decoded_cache: ByteSize,
+    /// Who says so.
+    pub decoded_cache_by: Told,
+    /// Bytes of originals kept for the next variants, in what is set aside for originals; 0 keeps
+    /// none, nothing said is a part of that.
+    pub source_cache: Option<ByteSize>,
     /// Renders that may wait, 0 to 100,000.
     pub max_queue: usize,
 }
@@ -32,6 +40,8 @@ struct CapacityVars {
     #[serde(deserialize_with = "values::auto_bytes::<33_554_432, 1_125_899_906_842_624, _>")]
     memory_limit: Option<ByteSize>,
     memory_cache: CacheSize,
+    decoded_cache: CacheSize,
+    source_cache: CacheSize,
     #[serde(deserialize_with = "values::whole::<0, 100_000, _>")]
     max_queue: u32,
 }
@@ -69,9 +79,22 @@ impl Capacity {
             Some(cache) => (cache, Told::Setting("LENSLET_MEMORY_CACHE")),
             None => (cache_share(memory), Told::Share),
         };
-        let max_queue = vars.max_queue as usize;
-        let cpus = cpus.max(1);
-        Some(Self { cpus, cpus_by, memory, memory_by, memory_cache, memory_cache_by, max_queue })
+        let (decoded_cache, decoded_cache_by) = match vars.decoded_cache.0 {
+            Some(cache) => (cache, Told::Setting("LENSLET_DECODED_CACHE")),
+            None => (cache_share(memory), Told::Share),
+        };
+        Some(Self {
+            cpus: cpus.max(1),
+            cpus_by,
+            memory,
+            memory_by,
+            memory_cache,
+            memory_cache_by,
+            decoded_cache,
+            decoded_cache_by,
+            source_cache: vars.source_cache.0,
+            max_queue: vars.max_queue as usize,
+        })
     }
 }
 
@@ -124,5 +147,12 @@ mod tests {
         let none = read(SMALL, &[("LENSLET_MEMORY_CACHE", "0")]);
         let by = Told::Setting("LENSLET_MEMORY_CACHE");
         assert_eq!((none.memory_cache.get(), none.memory_cache_by), (0, by));
+        assert_eq!((none.decoded_cache.get(), none.decoded_cache_by), (64 << 20, Told::Share));
+        assert_eq!(none.source_cache, None);
+        let said = [("LENSLET_DECODED_CACHE", "0"), ("LENSLET_SOURCE_CACHE", "8MiB")];
+        let said = read(SMALL, &said);
+        let by = Told::Setting("LENSLET_DECODED_CACHE");
+        assert_eq!((said.decoded_cache.get(), said.decoded_cache_by), (0, by));
+        assert_eq!(said.source_cache, Some(ByteSize::new(8 << 20)));
     }
 }

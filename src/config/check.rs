@@ -14,13 +14,8 @@ use crate::variants::WriteBack;
 
 /// Settings that exist in the design but not yet here: anything but the default is refused,
 /// because passing it over would promise what is not kept.
-const UNBUILT: [&str; 5] = [
-    "LENSLET_MOUNTS",
-    "LENSLET_META",
-    "LENSLET_PLAYGROUND",
-    "LENSLET_DECODED_CACHE",
-    "LENSLET_ISOLATION",
-];
+const UNBUILT: [&str; 4] =
+    ["LENSLET_MOUNTS", "LENSLET_META", "LENSLET_PLAYGROUND", "LENSLET_ISOLATION"];
 
 /// Holds every rule; adds what is broken.
 pub(super) fn between(settings: &Settings, env: &Env, purpose: Purpose, faults: &mut Faults) {

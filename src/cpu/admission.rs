@@ -14,6 +14,7 @@
 
 use super::CpuSettings;
 use super::background::{Background, Notice, WantsMemory};
+use super::memory::{Memory, Press, Reservation, UNIT};
 use super::metrics::CpuMetrics;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -52,9 +53,6 @@ pub enum Refused {
     Expired,
 }
 
-/// Memory is counted in KiB, since a semaphore's counts are 32 bits wide.
-const UNIT: u64 = 1 << 10;
-
 /// The three bounds. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Admission(pub(super) Arc<Shared>);
@@ -63,9 +61,8 @@ pub struct Admission(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     slots: Arc<Semaphore>,
     giants: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    pub(super) memory: Memory,
     slot_count: usize,
-    budget: u64,
     max_queue: usize,
     giant_pixels: u64,
     pub(super) waiting: AtomicUsize,
@@ -81,16 +78,14 @@ impl Admission {
     #[must_use]
     pub fn new(settings: &CpuSettings, metrics: CpuMetrics) -> Self {
         let slots = settings.slots.clamp(1, Semaphore::MAX_PERMITS);
-        let most = u64::from(u32::MAX) * UNIT;
-        let budget = settings.memory_bytes.min(most) / UNIT * UNIT;
+        let memory = Memory::new(settings.memory_bytes);
         metrics.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
-        metrics.memory_budget.set(i64::try_from(budget).unwrap_or(i64::MAX));
+        metrics.memory_budget.set(i64::try_from(memory.budget()).unwrap_or(i64::MAX));
         Self(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(slots)),
             giants: Arc::new(Semaphore::new((slots / 2).max(1))),
-            memory: Arc::new(Semaphore::new(usize::try_from(budget / UNIT).unwrap_or(usize::MAX))),
+            memory,
             slot_count: slots,
-            budget,
             max_queue: settings.max_queue,
             giant_pixels: settings.giant_pixels,
             waiting: AtomicUsize::new(0),
@@ -118,7 +113,7 @@ impl Admission {
             return Err(shared.expired());
         }
         let giant = shared.is_giant(cost);
-        if let Some(permits) = shared.take(giant, memory) {
+        if let Some(permits) = shared.take(giant, memory, Press::Hard) {
             return Ok(shared.ticket(permits, memory));
         }
         let limit = shared.queue_limit(deadline - now);
@@ -146,7 +141,7 @@ impl Admission {
     /// Bytes that all renders together may take.
     #[must_use]
     pub fn budget(&self) -> u64 {
-        self.0.budget
+        self.0.memory.budget()
     }
 
     /// How many wait.
@@ -162,18 +157,14 @@ impl Shared {
     /// # Errors
     /// [`Refused::TooCostly`] if there is not that much at all.
     pub(super) fn units(&self, bytes: u64) -> Result<u32, Refused> {
-        let units = bytes.div_ceil(UNIT);
-        match u32::try_from(units) {
-            Ok(fits) if units <= self.budget / UNIT => Ok(fits),
-            _ => {
-                self.metrics.too_costly.inc();
-                Err(Refused::TooCostly { bytes, budget: self.budget })
-            }
-        }
+        self.memory.units(bytes).ok_or_else(|| {
+            self.metrics.too_costly.inc();
+            Refused::TooCostly { bytes, budget: self.memory.budget() }
+        })
     }
 
     pub(super) fn is_giant(&self, cost: Cost) -> bool {
-        cost.bytes > self.budget / 4 || cost.pixels > self.giant_pixels
+        cost.bytes > self.memory.budget() / 4 || cost.pixels > self.giant_pixels
     }
 
     pub(super) fn expired(&self) -> Refused {
@@ -191,43 +182,30 @@ impl Shared {
             bytes,
             begun: None,
             background: false,
-            _permits: permits,
+            permits,
             _notice: Notice(Arc::clone(self)),
         }
     }
 
-    /// A slot for a while, without memory: background work has that apart. `None` unless it is
-    /// free.
-    pub(super) fn take_slot(self: &Arc<Self>, giant: bool) -> Option<Ticket> {
+    /// A slot and memory in the background class. `None` unless both are free, or can be made so
+    /// by what is kept.
+    pub(super) fn take_background(self: &Arc<Self>, giant: bool, memory: u32) -> Option<Ticket> {
         let place = self.background.place()?;
-        let mut permits = self.take(giant, 0)?;
+        let mut permits = self.take(giant, memory, Press::Lightly)?;
         permits.background = Some(place);
         self.metrics.background_slots_in_use.inc();
-        let mut ticket = self.ticket(permits, 0);
+        let mut ticket = self.ticket(permits, memory);
         ticket.background = true;
         Some(ticket)
     }
 
-    /// A ticket that holds nothing: for work whose slot is held by somebody who waits for it.
-    pub(super) fn no_slot(self: &Arc<Self>) -> Ticket {
-        self.metrics.background_slots_in_use.inc();
-        let mut ticket = self.ticket(Permits::default(), 0);
-        ticket.background = true;
-        ticket
-    }
-
-    /// Memory alone, if it is free.
-    pub(super) fn take_memory(&self, units: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.memory).try_acquire_many_owned(units).ok()
-    }
-
     /// Everything at once, if nobody would have to be waited for. Semaphores hand what comes
     /// back to their waiters first, so this overtakes nobody.
-    fn take(&self, giant: bool, memory: u32) -> Option<Permits> {
+    fn take(&self, giant: bool, memory: u32, press: Press) -> Option<Permits> {
         let giant =
             if giant { Some(Arc::clone(&self.giants).try_acquire_owned().ok()?) } else { None };
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        let memory = self.take_memory(memory)?;
+        let memory = self.memory.take(memory, press)?;
         Some(Permits { giant, slot: Some(slot), memory: Some(memory), background: None })
     }
 
@@ -236,11 +214,11 @@ impl Shared {
         let giant =
             if giant { Some(Arc::clone(&self.giants).acquire_owned().await.ok()?) } else { None };
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        let memory = if let Some(memory) = self.take_memory(memory) {
+        let memory = if let Some(memory) = self.memory.take(memory, Press::Hard) {
             memory
         } else {
             let _told = WantsMemory::tell(&self.background);
-            Arc::clone(&self.memory).acquire_many_owned(memory).await.ok()?
+            self.memory.wait_for(memory).await?
         };
         Some(Permits { giant, slot: Some(slot), memory: Some(memory), background: None })
     }
@@ -330,7 +308,7 @@ pub struct Ticket {
     begun: Option<Instant>,
     background: bool,
     // Dropped after the gauges were set back, which is when a waiter gets them, and in this order.
-    _permits: Permits,
+    permits: Permits,
     _notice: Notice,
 }
 
@@ -338,6 +316,61 @@ impl Ticket {
     /// Marks the begin of the work whose time is measured until the ticket is dropped.
     pub fn begin(&mut self) {
         self.begun = Some(Instant::now());
+    }
+
+    /// Bytes this ticket holds, whole KiB.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.unsigned_abs()
+    }
+
+    /// Takes memory out of the ticket for something that outlives it; `None` if there is not that
+    /// much in it.
+    pub fn split(&mut self, bytes: u64) -> Option<Reservation> {
+        let units = usize::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let permit = self.permits.memory.as_mut()?.split(units)?;
+        let reservation = Reservation::new(&self.shared, permit);
+        self.count_less(reservation.bytes());
+        Some(reservation)
+    }
+
+    /// Puts back what was split off.
+    pub fn absorb(&mut self, reservation: Reservation) {
+        if let Some(permit) = reservation.into_permit() {
+            self.merge(permit);
+        }
+    }
+
+    /// Sees to it that the ticket holds at least as much, if that is free or can be made free.
+    /// Never waits: who holds memory and waits for more could close a circle.
+    pub fn ensure(&mut self, bytes: u64) -> bool {
+        let missing = bytes.saturating_sub(self.bytes());
+        if missing == 0 {
+            return true;
+        }
+        let more = u32::try_from(missing.div_ceil(UNIT)).ok();
+        match more.and_then(|units| self.shared.memory.take(units, Press::Lightly)) {
+            Some(permit) => {
+                self.merge(permit);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn merge(&mut self, permit: OwnedSemaphorePermit) {
+        let bytes = bytes_of(u32::try_from(permit.num_permits()).unwrap_or(u32::MAX));
+        match &mut self.permits.memory {
+            Some(held) => held.merge(permit),
+            none => *none = Some(permit),
+        }
+        self.bytes += bytes;
+        self.shared.metrics.memory_reserved.inc_by(bytes);
+    }
+
+    fn count_less(&mut self, bytes: u64) {
+        self.bytes -= bytes.cast_signed();
+        self.shared.metrics.memory_reserved.dec_by(bytes.cast_signed());
     }
 }
 

@@ -3,15 +3,13 @@
 //! work, so that a request stands behind one piece and never behind a batch. Never measured into
 //! the time that requests are promised.
 //!
-//! **Order and fairness.** A batch takes its memory together with its first slot, keeps the memory
-//! (the decoded picture lies there) and gives the slot back between pieces. That it holds memory
-//! while it waits could close a circle: a request that has its slot and waits for that memory. So
-//! while a request waits for memory, whoever holds memory goes on at once, without a slot: the slot
-//! it would need is held by the one who waits. Batches come to their memory first come, first
-//! served, so that a large one is not passed for ever by small ones; who finds no room for a few
-//! seconds queues again, so that the small ones do not stand behind it for minutes.
+//! **Order and fairness.** A piece takes its memory together with its slot and holds nothing while
+//! it waits, so no circle can close; what its batch wants kept between pieces is given up when a
+//! request needs the room. Pieces come to their memory first come, first served, so that a large
+//! one is not passed for ever by small ones; who finds no room for a few seconds queues again, so
+//! that the small ones do not stand behind it for minutes.
 
-use super::admission::{Admission, Cost, Refused, Shared, Ticket, bytes_of};
+use super::admission::{Admission, Cost, Refused, Shared, Ticket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,13 +17,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-/// How long one batch may be the next to get memory before others have a try.
+/// How long one piece may be the next to get memory before others have a try.
 const TURN: Duration = Duration::from_secs(5);
 
 /// What background work shares.
 #[derive(Debug)]
 pub(super) struct Background {
     slots: Arc<Semaphore>,
+    slot_count: usize,
     batches: Arc<Semaphore>,
     /// Held by the one who is next to get memory.
     turn: Mutex<()>,
@@ -38,6 +37,7 @@ impl Background {
     pub(super) fn new(slots: usize, batches: usize) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(slots)),
+            slot_count: slots,
             batches: Arc::new(Semaphore::new(batches.clamp(1, Semaphore::MAX_PERMITS))),
             turn: Mutex::new(()),
             wanting_memory: AtomicUsize::new(0),
@@ -48,6 +48,11 @@ impl Background {
     /// Wakes whoever waits to look whether it may go on.
     pub(super) fn look_again(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// Whether a request that has a slot waits for memory.
+    pub(super) fn wants_memory(&self) -> bool {
+        self.wanting_memory.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
@@ -61,7 +66,6 @@ pub(super) struct WantsMemory<'a>(&'a Background);
 impl<'a> WantsMemory<'a> {
     pub(super) fn tell(background: &'a Background) -> Self {
         background.wanting_memory.fetch_add(1, Ordering::SeqCst);
-        background.look_again();
         Self(background)
     }
 }
@@ -89,25 +93,13 @@ pub struct BatchPlace {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Memory of a batch, for as long as it is held. Whatever lies in that memory keeps it.
-#[derive(Debug)]
-#[must_use = "dropping it gives the memory back"]
-pub struct Reservation {
-    shared: Arc<Shared>,
-    giant: bool,
-    bytes: i64,
-    // In this order: who is told looks for what is back already.
-    _memory: OwnedSemaphorePermit,
-    _notice: Notice,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.shared.metrics.memory_reserved.dec_by(self.bytes);
-    }
-}
-
 impl Admission {
+    /// Slots that background work may hold at a time, at least 1.
+    #[must_use]
+    pub fn background_slots(&self) -> usize {
+        self.0.background.slot_count
+    }
+
     /// Waits for a place among the batches, first come, first served.
     ///
     /// # Errors
@@ -121,16 +113,12 @@ impl Admission {
         }
     }
 
-    /// Waits until no request does, then takes memory for `cost` and a first slot. Dropping the
-    /// future gives up the turn.
+    /// Waits until no request does, then takes a slot and memory for `cost`. Dropping the future
+    /// gives up the turn.
     ///
     /// # Errors
     /// [`Refused::TooCostly`] at once; [`Refused::Expired`] when requests left no room until then.
-    pub async fn admit_background(
-        &self,
-        cost: Cost,
-        deadline: Instant,
-    ) -> Result<(Reservation, Ticket), Refused> {
+    pub async fn admit_background(&self, cost: Cost, deadline: Instant) -> Result<Ticket, Refused> {
         let shared = &self.0;
         let units = shared.units(cost.bytes)?;
         let giant = shared.is_giant(cost);
@@ -139,18 +127,7 @@ impl Admission {
             if shared.waiting.load(Ordering::SeqCst) > 0 {
                 return None;
             }
-            let memory = shared.take_memory(units)?;
-            let ticket = shared.take_slot(giant)?;
-            let bytes = bytes_of(units);
-            shared.metrics.memory_reserved.inc_by(bytes);
-            let reservation = Reservation {
-                shared: Arc::clone(shared),
-                giant,
-                bytes,
-                _memory: memory,
-                _notice: Notice(Arc::clone(shared)),
-            };
-            Some((reservation, ticket))
+            shared.take_background(giant, units)
         };
         loop {
             let Ok(_turn) = timeout_at(deadline.into(), shared.background.turn.lock()).await else {
@@ -164,29 +141,6 @@ impl Admission {
                 admitted => return admitted.ok_or_else(|| shared.expired()),
             }
         }
-    }
-}
-
-impl Reservation {
-    /// A slot for the next piece of work: at once, or when no request waits any more.
-    ///
-    /// # Errors
-    /// [`Refused::Expired`].
-    pub async fn next_slot(&self, deadline: Instant) -> Result<Ticket, Refused> {
-        let shared = &self.shared;
-        let _counted = Waiting::new(shared);
-        let slot = shared
-            .when(deadline, || {
-                if shared.background.wanting_memory.load(Ordering::SeqCst) > 0 {
-                    return Some(shared.no_slot());
-                }
-                if shared.waiting.load(Ordering::SeqCst) > 0 {
-                    return None;
-                }
-                shared.take_slot(self.giant)
-            })
-            .await;
-        slot.ok_or_else(|| shared.expired())
     }
 }
 
@@ -260,17 +214,16 @@ mod tests {
     #[tokio::test]
     async fn it_takes_nothing_while_a_request_waits_and_goes_on_when_none_does() {
         let (cpu, metrics) = cpu(2, 10);
-        let (reservation, slot) = cpu.admission().admit_background(SMALL, soon()).await.unwrap();
-        drop(slot);
+        drop(cpu.admission().admit_background(SMALL, soon()).await.unwrap());
         let running = [cpu.admit(SMALL, soon()).await, cpu.admit(SMALL, soon()).await];
         let waiter = tokio::spawn({
             let cpu = Arc::clone(&cpu);
             async move { cpu.admit(SMALL, soon()).await }
         });
         until(|| cpu.admission().waiting() == 1).await;
-        let next = tokio::spawn(async move {
-            let slot = reservation.next_slot(soon()).await;
-            (reservation, slot)
+        let next = tokio::spawn({
+            let cpu = Arc::clone(&cpu);
+            async move { cpu.admission().admit_background(SMALL, soon()).await }
         });
         until(|| metrics.background_waiting.get() == 1).await;
         let [first, second] = running;
@@ -279,27 +232,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!next.is_finished(), "the slot went to the request");
         drop(second);
-        let (reservation, slot) = next.await.unwrap();
-        assert!(slot.is_ok());
-        drop((third, reservation, slot));
-        assert!(all_free(&metrics));
-    }
-
-    #[tokio::test]
-    async fn a_request_that_waits_for_memory_of_a_resting_batch_gets_it() {
-        let (cpu, metrics) = cpu(1, 10);
-        let (reservation, slot) =
-            cpu.admission().admit_background(large(60), soon()).await.unwrap();
-        drop(slot);
-        let request = tokio::spawn({
-            let cpu = Arc::clone(&cpu);
-            async move { cpu.admit(large(60), soon()).await.map(drop) }
-        });
-        until(|| cpu.admission().waiting() == 1 && metrics.slots_in_use.get() == 0).await;
-        // The only slot is the request's; what it waits for is held here.
-        let last = reservation.next_slot(soon()).await.unwrap();
-        drop((last, reservation));
-        assert_eq!(request.await.unwrap(), Ok(()));
+        drop((third, next.await.unwrap().unwrap()));
         assert!(all_free(&metrics));
     }
 
@@ -350,20 +283,10 @@ mod tests {
             let cpu = Arc::clone(&cpu);
             tokio::spawn(async move {
                 let _place = cpu.admission().batch(soon()).await.unwrap();
-                let cost = large(1 + n * 37 % 90);
-                let (memory, slot) = cpu.admission().admit_background(cost, soon()).await.unwrap();
-                let memory = Arc::new(memory);
-                let mut slot = Some(slot);
                 for piece in 0..4 {
-                    let ticket = match slot.take() {
-                        Some(slot) => slot,
-                        None => memory.next_slot(soon()).await.unwrap(),
-                    };
-                    let held = Arc::clone(&memory);
-                    let job = move || {
-                        std::thread::sleep(Duration::from_micros(n * piece % 400));
-                        drop(held);
-                    };
+                    let cost = large(1 + n * 37 % 90);
+                    let ticket = cpu.admission().admit_background(cost, soon()).await.unwrap();
+                    let job = move || std::thread::sleep(Duration::from_micros(n * piece % 400));
                     cpu.run(ticket, job).await.unwrap();
                 }
             })

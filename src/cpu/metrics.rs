@@ -21,6 +21,8 @@ pub struct CpuMetrics {
     pub memory_budget: Gauge,
     /// Bytes reserved by tickets given out.
     pub memory_reserved: Gauge,
+    /// Bytes of decoded pictures that several renders share, kept or in use.
+    pub memory_pictures: Gauge,
     /// Jobs run to their end, panics included.
     pub jobs: Counter,
     /// Jobs that panicked.

@@ -4,13 +4,15 @@
 
 mod admission;
 mod background;
+mod memory;
 mod metrics;
 mod pool;
 #[cfg(test)]
 mod tests;
 
 pub use admission::{Admission, Cost, Refused, Ticket};
-pub use background::{BatchPlace, Reservation};
+pub use background::BatchPlace;
+pub use memory::{GiveUp, Press, Reservation};
 pub use metrics::CpuMetrics;
 pub use pool::{JobLost, Pool, PoolError};
 
@@ -70,6 +72,18 @@ impl Cpu {
         F: FnOnce() -> T + Send + 'static,
     {
         self.pool.run(ticket, job).await
+    }
+
+    /// Runs a job that wants a say about its ticket, as [`Pool::run_with`].
+    ///
+    /// # Errors
+    /// [`JobLost`] if it panicked.
+    pub async fn run_with<T, F>(&self, ticket: Ticket, job: F) -> Result<T, JobLost>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ticket) -> T + Send + 'static,
+    {
+        self.pool.run_with(ticket, job).await
     }
 
     /// The admission alone.

@@ -71,6 +71,18 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.run_with(ticket, |_ticket| job()).await
+    }
+
+    /// [`Pool::run`] for a job that may take memory out of its ticket, or more into it.
+    ///
+    /// # Errors
+    /// [`JobLost::Panicked`] if the job panicked.
+    pub async fn run_with<T, F>(&self, ticket: Ticket, job: F) -> Result<T, JobLost>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ticket) -> T + Send + 'static,
+    {
         let (tell, told) = oneshot::channel();
         let metrics = self.metrics.clone();
         self.threads.spawn(move || {
@@ -81,7 +93,7 @@ impl Pool {
             let mut ticket = ticket;
             ticket.begin();
             // A job owns what it touches, so nothing half-changed outlives its panic.
-            let result = catch_unwind(AssertUnwindSafe(job));
+            let result = catch_unwind(AssertUnwindSafe(|| job(&mut ticket)));
             metrics.jobs.inc();
             drop(ticket);
             // The caller may have gone meanwhile; then the result is dropped here.

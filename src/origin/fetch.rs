@@ -1,9 +1,9 @@
 //! Requests to a store: one HEAD, or one GET pinned to the version that is expected, within its
-//! slot, its share of memory and its time. Runs inside flights. Never trusts an announced length
-//! and never keeps what it read.
+//! slot, its share of memory and its time. Runs inside flights. Never trusts an announced length.
 
 use super::failure::{ReadFault, origin_error};
 use super::freshness::Found;
+use super::kept::{self, Held};
 use super::origins::{Core, Origin};
 use super::{MARK, OriginError, Original, SourceMeta};
 use crate::flight::Abandoned;
@@ -107,9 +107,12 @@ impl Core {
         let _own = admitted(until, Arc::clone(&origin.slots).acquire_owned()).await?;
         let _slot = admitted(until, Arc::clone(&self.slots).acquire_owned()).await?;
         let _counted = InFlight::new(&self.metrics.in_flight);
+        let epoch = self.kept.epoch();
         let share = self.share(expected.bytes);
-        let mut memory =
-            admitted(until, Arc::clone(&self.memory).acquire_many_owned(share)).await?;
+        let mut memory = {
+            let _waits = self.kept.make_room(self.lacking(share));
+            admitted(until, Arc::clone(&self.memory).acquire_many_owned(share)).await?
+        };
 
         let mut expected = expected;
         for attempt in 0..2 {
@@ -117,8 +120,11 @@ impl Core {
             match self.read_once(origin, &id, &expected, &mut memory).await {
                 Ok((meta, body, ours)) => {
                     origin.trouble.ends(Instant::now());
-                    let body = Bytes::from_owner(Held { body, _memory: memory });
-                    return Ok(Original { meta, body, ours });
+                    let mut held = Held::new(body, memory);
+                    if !ours {
+                        held = self.kept.keep(&id, &meta, held, epoch);
+                    }
+                    return Ok(kept::original(meta, &held, ours));
                 }
                 Err(ReadFault::Failed(error)) => {
                     if error == OriginError::NotFound {
@@ -180,12 +186,18 @@ impl Core {
         u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, self.memory_kib)
     }
 
+    /// Bytes that are not free of so many KiB.
+    fn lacking(&self, share: u32) -> u64 {
+        (u64::from(share)).saturating_sub(self.memory.available_permits() as u64) * 1024
+    }
+
     /// Takes what a body needs beyond what was reserved for it. Never waits: two that each hold a
     /// part would wait for each other.
     fn grow(&self, memory: &mut OwnedSemaphorePermit, bytes: u64) -> Result<(), OriginError> {
         let missing = (self.share(bytes) as usize).saturating_sub(memory.num_permits());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         if missing > 0 {
+            let _waits = self.kept.make_room(self.lacking(missing));
             let more = Arc::clone(&self.memory).try_acquire_many_owned(missing);
             memory.merge(more.map_err(|_| OriginError::Busy)?);
         }
@@ -286,18 +298,6 @@ async fn collect(
         return Err(unavailable(format!("its body ended after {read} of {announced} bytes")));
     }
     Ok(whole.unwrap_or_else(|| body.into()))
-}
-
-/// Bytes of an original with the memory reserved for them.
-struct Held {
-    body: Bytes,
-    _memory: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
-    }
 }
 
 /// Counts a fetch for as long as it lives.

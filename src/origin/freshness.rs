@@ -33,7 +33,7 @@ pub(super) enum Found {
 #[derive(Debug, Clone)]
 struct Known {
     /// `None` once forgotten: only the time and the generation still count.
-    found: Option<Found>,
+    found: Option<Arc<Found>>,
     /// When the question was *sent*: the answer may be older than its arrival, never than this.
     asked: Instant,
     /// Grows each time the source is forgotten, so that no later question joins an earlier one.
@@ -51,6 +51,18 @@ pub(super) enum Look {
     Ahead(Found, String),
     /// Ask in the flight of this name; what was last known may stand in if that fails.
     Ask(String, Option<Found>),
+}
+
+/// What is known of a source, judged.
+enum Judged<'v> {
+    /// To be believed.
+    Fresh,
+    /// To be believed, but not for much longer.
+    Late,
+    /// Beyond its life.
+    Old,
+    /// Not known together with this `v`.
+    NewV(&'v str),
 }
 
 /// The table.
@@ -95,32 +107,70 @@ impl Freshness {
     ) -> Look {
         let known = self.known.get(id);
         let generation = known.as_ref().map_or(0, |k| k.generation);
-        let flight = format!("{}.{generation}\n{id}", self.wide().generation);
+        let flight = || format!("{}.{generation}\n{id}", self.wide().generation);
         let Some((known, found)) = known.and_then(|k| k.found.clone().map(|found| (k, found)))
         else {
+            let flight = flight();
             return Look::Ask(v.map_or(flight.clone(), |v| format!("{flight}\n{v}")), None);
         };
-        let age = now.saturating_duration_since(known.asked);
-        let life = match (&found, ttl) {
-            (Found::Gone, _) => Some(self.negative_ttl),
-            (Found::Here { .. }, SourceTtl::For(ttl)) => Some(ttl),
-            (Found::Here { .. }, SourceTtl::Immutable) => None,
-        };
-        if let Some(v) = v.filter(|v| !self.seen.contains_key(&pair(id, &found, v))) {
+        let found = found.as_ref();
+        match self.judge(id, found, known.asked, (ttl, v), now) {
+            Judged::Fresh => Look::Fresh(found.clone()),
+            Judged::Late if known.ahead.swap(true, Ordering::Relaxed) => Look::Fresh(found.clone()),
+            Judged::Late => Look::Ahead(found.clone(), flight()),
+            Judged::Old => Look::Ask(flight(), Some(found.clone())),
             // Whoever sends a new `v` knows of a change: a question asked before is no answer.
-            return Look::Ask(format!("{flight}\n{v}"), Some(found));
+            Judged::NewV(v) => Look::Ask(format!("{}\n{v}", flight()), Some(found.clone())),
         }
-        match life {
-            Some(life) if age >= life => Look::Ask(flight, Some(found)),
-            Some(life) if found != Found::Gone && age >= life.mul_f64(ahead_at(id)) => {
-                if known.ahead.swap(true, Ordering::Relaxed) {
-                    Look::Fresh(found)
-                } else {
-                    Look::Ahead(found, flight)
-                }
-            }
-            _ => Look::Fresh(found),
+    }
+
+    /// What may be believed without asking, and the name of the flight that has to ask ahead, where
+    /// that falls to this request; `None` where [`Freshness::look`] says to ask. Allocates nothing.
+    pub(super) fn believed(
+        &self,
+        id: &SourceId,
+        ttl: SourceTtl,
+        v: Option<&str>,
+        now: Instant,
+    ) -> Option<(Arc<Found>, Option<String>)> {
+        let Known { found, asked, generation, ahead } = self.known.get(id)?;
+        let found = found?;
+        let flight = match self.judge(id, &found, asked, (ttl, v), now) {
+            Judged::Fresh => None,
+            Judged::Late if ahead.swap(true, Ordering::Relaxed) => None,
+            Judged::Late => Some(format!("{}.{generation}\n{id}", self.wide().generation)),
+            Judged::Old | Judged::NewV(_) => return None,
+        };
+        Some((found, flight))
+    }
+
+    /// What `found`, asked for at `asked`, is worth at `now` to a request with this `v`.
+    fn judge<'v>(
+        &self,
+        id: &SourceId,
+        found: &Found,
+        asked: Instant,
+        (ttl, v): (SourceTtl, Option<&'v str>),
+        now: Instant,
+    ) -> Judged<'v> {
+        if let Some(v) = v.filter(|v| !self.seen.contains_key(&pair(id, found, v))) {
+            return Judged::NewV(v);
         }
+        let life = match (found, ttl) {
+            (Found::Gone, _) => self.negative_ttl,
+            (Found::Here { .. }, SourceTtl::For(ttl)) => ttl,
+            (Found::Here { .. }, SourceTtl::Immutable) => return Judged::Fresh,
+        };
+        let age = now.saturating_duration_since(asked);
+        if age >= life {
+            return Judged::Old;
+        }
+        // Nobody asks ahead so early, whatever the source.
+        let early = age < life.mul_f64(EARLIEST);
+        if early || *found == Found::Gone || age < life.mul_f64(ahead_at(id)) {
+            return Judged::Fresh;
+        }
+        Judged::Late
     }
 
     /// Enters an answer to a question sent at `asked`, unless a later one is known.
@@ -135,7 +185,9 @@ impl Freshness {
             let generation = held.as_ref().map_or(0, |k| k.generation);
             match held {
                 Some(later) if later.asked > asked => later,
-                _ => Known { found: Some(found), asked, generation, ahead: Arc::default() },
+                _ => {
+                    Known { found: Some(Arc::new(found)), asked, generation, ahead: Arc::default() }
+                }
             }
         });
     }
@@ -183,11 +235,14 @@ fn pair(id: &SourceId, found: &Found, v: &str) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// The part of its life after which a source is asked for ahead: 0.80 to 0.90 by its name, so
-/// that what was learnt together is not asked for together.
+/// The earliest part of its life after which a source is asked for ahead.
+const EARLIEST: f64 = 0.8;
+
+/// The part of its life after which this source is: 0.80 to 0.90 by its name, so that what was
+/// learnt together is not asked for together.
 fn ahead_at(id: &SourceId) -> f64 {
     let [first, ..] = *blake3::hash(id.to_string().as_bytes()).as_bytes();
-    0.8 + 0.1 * f64::from(first) / 255.0
+    EARLIEST + 0.1 * f64::from(first) / 255.0
 }
 
 #[cfg(test)]
@@ -215,6 +270,42 @@ mod tests {
     impl Freshness {
         fn at(&self, id: &SourceId, v: Option<&str>, now: Instant) -> Look {
             self.look(id, SourceTtl::For(TTL), v, now)
+        }
+    }
+
+    #[test]
+    fn what_is_believed_without_asking_is_what_a_look_would_say() {
+        let (cat, start) = (id("cat"), Instant::now());
+        for learnt in [None, Some(here("1")), Some(Found::Gone)] {
+            for part in [0.0, 0.5, 0.79, 0.85, 0.95, 0.999, 1.0, 2.0] {
+                for v in [None, Some("seen"), Some("new")] {
+                    let twice = [table(), table()].map(|table| {
+                        if let Some(found) = &learnt {
+                            table.learn(&cat, found.clone(), start);
+                            table.saw(&cat, found, "seen");
+                        }
+                        table
+                    });
+                    let [one, other] = &twice;
+                    let now = start + TTL.mul_f64(part);
+                    // The first to look asks ahead, the second does not.
+                    for _ in 0..2 {
+                        let believed = one.believed(&cat, SourceTtl::For(TTL), v, now);
+                        let believed = match believed {
+                            Some((found, None)) => Some(Look::Fresh((*found).clone())),
+                            Some((found, Some(flight))) => {
+                                Some(Look::Ahead((*found).clone(), flight))
+                            }
+                            None => None,
+                        };
+                        let looked = match other.at(&cat, v, now) {
+                            Look::Ask(..) => None,
+                            look => Some(look),
+                        };
+                        assert_eq!(believed, looked, "{learnt:?} at {part} with {v:?}");
+                    }
+                }
+            }
         }
     }
 

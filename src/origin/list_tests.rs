@@ -38,6 +38,7 @@ fn origins(store: Arc<dyn ObjectStore>) -> Origins {
         max_source_bytes: ByteSize::new(1 << 20),
         max_fetches: 8,
         source_memory: ByteSize::new(8 << 20),
+        kept_sources: ByteSize::new(0),
     };
     let store = OpenStore { store, kind: StoreKind::Memory, display: String::new() };
     let name = OriginName::default_origin();

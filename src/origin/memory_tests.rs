@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-struct Scene {
-    store: Arc<Scripted>,
+pub(super) struct Scene {
+    pub(super) store: Arc<Scripted>,
     other: Arc<Scripted>,
-    origins: Origins,
+    pub(super) origins: Origins,
 }
 
-fn policy() -> FetchPolicy {
+pub(super) fn policy() -> FetchPolicy {
     FetchPolicy {
         source_ttl: SourceTtl::For(Duration::from_mins(1)),
         negative_ttl: Duration::from_secs(10),
@@ -25,12 +25,13 @@ fn policy() -> FetchPolicy {
         max_source_bytes: ByteSize::new(100_000),
         max_fetches: 4,
         source_memory: ByteSize::new(1 << 20),
+        kept_sources: ByteSize::new(0),
     }
 }
 
 impl Scene {
     /// Two origins, `default` and `other`.
-    fn new(policy: FetchPolicy) -> Self {
+    pub(super) fn new(policy: FetchPolicy) -> Self {
         let (store, other) = (Arc::new(Scripted::default()), Arc::new(Scripted::default()));
         let spec = |name: &str, store: &Arc<Scripted>| {
             let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
@@ -42,15 +43,15 @@ impl Scene {
         Self { origins: Origins::new(specs, policy, Handle::current()), store, other }
     }
 
-    async fn put(&self, key: &str, body: &str) {
+    pub(super) async fn put(&self, key: &str, body: &str) {
         self.store.put(&Path::from(key), body.to_owned().into()).await.unwrap();
     }
 
-    async fn version(&self, key: &str) -> Result<Version, OriginError> {
+    pub(super) async fn version(&self, key: &str) -> Result<Version, OriginError> {
         self.origins.version(&id(key), None, soon()).await
     }
 
-    async fn read(&self, key: &str) -> Result<Original, OriginError> {
+    pub(super) async fn read(&self, key: &str) -> Result<Original, OriginError> {
         let version = self.version(key).await?;
         self.origins.fetch(&id(key), &version.meta, soon()).await
     }
@@ -60,15 +61,15 @@ fn at(origin: &str, key: &str) -> SourceId {
     SourceId { origin: OriginName::new(origin).unwrap(), key: SourceKey::new(key).unwrap() }
 }
 
-fn id(key: &str) -> SourceId {
+pub(super) fn id(key: &str) -> SourceId {
     at("default", key)
 }
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     within(10_000)
 }
 
-fn within(ms: u64) -> Instant {
+pub(super) fn within(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
 }
 
@@ -85,7 +86,7 @@ async fn a_hundred_requests_share_one_head_and_one_get() {
     let bodies = join_all((0..100).map(|_| scene.read("cat"))).await;
     assert!(bodies.into_iter().all(|original| original.unwrap().body == "a cat"));
     assert_eq!((scene.store.heads(), scene.store.gets()), (1, 1));
-    // Bytes are not kept: the next one reads anew.
+    // Here bytes are not kept: the next one reads anew.
     scene.read("cat").await.unwrap();
     assert_eq!((scene.store.heads(), scene.store.gets()), (1, 2));
 }

@@ -28,6 +28,20 @@ pub struct OriginMetrics {
     pub errors: Family<ErrorLabel, Counter>,
     /// Originals being read now.
     pub in_flight: Gauge,
+    /// Originals given from memory.
+    pub kept_hits: Counter,
+    /// Originals that had to be read.
+    pub kept_misses: Counter,
+    /// Originals dropped from memory for newer ones.
+    pub kept_evicted_size: Counter,
+    /// Those dropped because another read needed their memory.
+    pub kept_evicted_memory: Counter,
+    /// Those dropped because they were forgotten.
+    pub kept_evicted_purge: Counter,
+    /// Originals in memory.
+    pub kept_entries: Gauge,
+    /// Bytes of memory reserved for them.
+    pub kept_bytes: Gauge,
 }
 
 impl OriginMetrics {

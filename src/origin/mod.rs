@@ -1,12 +1,13 @@
 //! Floor 2: originals. Opens the stores they lie in, learns their version (a cached, coalesced
 //! HEAD) and fetches their bytes (coalesced, pinned to that version, bounded in number and
-//! memory). Never decodes, never writes to a store of originals.
+//! memory, kept for a while). Never decodes, never writes to a store of originals.
 
 mod clouds;
 pub mod connect;
 mod failure;
 mod fetch;
 mod freshness;
+mod kept;
 pub mod list;
 pub mod local;
 pub mod metrics;
@@ -16,6 +17,8 @@ mod remote_address;
 pub mod store;
 mod trouble;
 
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod local_tests;
 #[cfg(test)]
@@ -33,7 +36,7 @@ pub use failure::{is_refused, what_failed};
 pub use list::ListedOriginal;
 pub use local::{Links, ReadOnlyFolder};
 pub use metrics::OriginMetrics;
-pub use origins::{FetchPolicy, OriginSpec, Origins, OwnBounds, SourceTtl, Version};
+pub use origins::{Believed, FetchPolicy, OriginSpec, Origins, OwnBounds, SourceTtl, Version};
 pub use store::{OpenStore, Role, StoreKind, StoreTimeouts, StoreUrlError, open};
 
 use crate::model::key::SourceVersion;

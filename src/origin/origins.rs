@@ -1,12 +1,13 @@
 //! The origins of the service: versions by a HEAD that is cached, shared and asked ahead; bytes
-//! by a GET that is shared (`fetch`). Never renders and never keeps the bytes of an original.
+//! by a GET that is shared (`fetch`), or from memory (`kept`). Never renders.
 
 use super::fetch::{FetchEnd, Read};
 use super::freshness::{Found, Freshness, Look};
+use super::kept::Kept;
 use super::trouble::{Gate, Trouble};
 use super::{OriginError, OriginMetrics, Original, SourceMeta, store::OpenStore};
 use crate::flight::{Flights, Joined};
-use crate::model::key::{OriginName, SourceId};
+use crate::model::key::{OriginName, SourceId, SourceVersion};
 use crate::model::units::ByteSize;
 use object_store::ObjectStore;
 use std::collections::HashMap;
@@ -64,6 +65,8 @@ pub struct FetchPolicy {
     pub max_fetches: usize,
     /// Memory for originals, being read or read. One larger than all of it is read alone.
     pub source_memory: ByteSize,
+    /// Part of it for originals that were read and may be asked for again; 0 keeps none.
+    pub kept_sources: ByteSize,
 }
 
 /// A version as far as it is known.
@@ -75,6 +78,26 @@ pub struct Version {
     pub stale: bool,
     /// It carries [`super::MARK`]: a variant of ours, not an original.
     pub ours: bool,
+}
+
+/// An original that is known to lie there, as its store told of it within the TTL.
+#[derive(Debug, Clone)]
+pub struct Believed(Arc<Found>);
+
+impl Believed {
+    /// `None` where there is none, or a variant of ours in its place.
+    fn of(found: Arc<Found>) -> Option<Self> {
+        matches!(*found, Found::Here { ours: false, .. }).then_some(Self(found))
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> Option<&SourceVersion> {
+        match &*self.0 {
+            Found::Here { meta, .. } => Some(&meta.version),
+            Found::Gone => None,
+        }
+    }
 }
 
 /// Every origin. Cheap to clone.
@@ -94,6 +117,7 @@ pub(super) struct Core {
     /// Counts KiB.
     pub(super) memory: Arc<Semaphore>,
     pub(super) memory_kib: u32,
+    pub(super) kept: Kept,
     pub(super) metrics: OriginMetrics,
 }
 
@@ -144,6 +168,7 @@ impl Origins {
         };
         let memory_kib =
             u32::try_from(policy.source_memory.get() / 1024).unwrap_or(u32::MAX).max(1);
+        let metrics = OriginMetrics::default();
         let core = Core {
             origins: specs.into_iter().map(origin).collect(),
             runtime,
@@ -153,7 +178,8 @@ impl Origins {
             slots: Arc::new(Semaphore::new(total)),
             memory: Arc::new(Semaphore::new(memory_kib as usize)),
             memory_kib,
-            metrics: OriginMetrics::default(),
+            kept: Kept::new(policy.kept_sources.get(), metrics.clone()),
+            metrics,
         };
         Self { core: Arc::new(core) }
     }
@@ -232,8 +258,23 @@ impl Origins {
         found.version(stale)
     }
 
-    /// The bytes of an original, read once for everyone who asks at the same time. `meta` of the
-    /// result is that of the bytes read, which may be a newer version than `expected`. The bytes
+    /// The original as [`Origins::version`] would tell it at once, and nothing where that would have
+    /// to ask or to fail: by the same rules of age and `v`, asking ahead where it would. Never waits;
+    /// allocates nothing, but to ask ahead.
+    #[must_use]
+    pub fn believed(&self, id: &SourceId, v: Option<&str>) -> Option<Believed> {
+        let core = &self.core;
+        let origin = core.origins.get(&id.origin)?;
+        let (found, ahead) = core.fresh.believed(id, origin.source_ttl, v, Instant::now())?;
+        if let Some(flight) = ahead {
+            core.metrics.refreshes.inc();
+            drop(core.join_head(id, &flight));
+        }
+        Believed::of(found)
+    }
+
+    /// The bytes of an original, read once for all who ask at the same time or while they are kept.
+    /// `meta` of the result is that of the bytes read, which may be newer than `expected`. The bytes
     /// count against the memory share until the last clone of `body` is dropped.
     ///
     /// # Errors
@@ -251,6 +292,9 @@ impl Origins {
         let limit = origin.max_source_bytes;
         if expected.bytes > limit {
             return Err(core.count(OriginError::TooLarge { bytes: expected.bytes, limit }));
+        }
+        if let Some(original) = core.kept.get(id, &expected.version) {
+            return Ok(original);
         }
         if let Gate::Shut(last) = origin.trouble.gate(false, Instant::now()) {
             return Err(core.count(last));
@@ -275,14 +319,18 @@ impl Origins {
         Err(core.count(OriginError::Busy))
     }
 
-    /// Forgets what is known of an original: the next request asks the origin.
-    pub fn forget(&self, id: &SourceId) {
+    /// Forgets what is known of an original, and its bytes: the next request asks the origin.
+    /// Returns how many originals were dropped from memory, of which there may be several versions.
+    #[expect(clippy::must_use_candidate, reason = "the number is for receipts alone")]
+    pub fn forget(&self, id: &SourceId) -> u64 {
         self.core.fresh.forget(id, Instant::now());
+        self.core.kept.forget(|kept| kept == id)
     }
 
     /// [`Origins::forget`] for every original that `matches`.
-    pub fn forget_matching(&self, matches: impl Fn(&SourceId) -> bool) {
-        self.core.fresh.forget_matching(matches, Instant::now());
+    pub fn forget_matching(&self, matches: impl Fn(&SourceId) -> bool) -> u64 {
+        self.core.fresh.forget_matching(&matches, Instant::now());
+        self.core.kept.forget(matches)
     }
 
     /// The names of the origins, in no order.

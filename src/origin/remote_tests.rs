@@ -64,6 +64,7 @@ impl Hostile {
             max_source_bytes: ByteSize::new(1_000),
             max_fetches: 4,
             source_memory: ByteSize::new(1 << 20),
+            kept_sources: ByteSize::new(0),
         };
         let name = OriginName::default_origin();
         let own = OwnBounds::default();

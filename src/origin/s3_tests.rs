@@ -27,6 +27,7 @@ fn policy() -> FetchPolicy {
         max_source_bytes: ByteSize::new(1 << 20),
         max_fetches: 8,
         source_memory: ByteSize::new(8 << 20),
+        kept_sources: ByteSize::new(0),
     }
 }
 
