@@ -3,12 +3,13 @@
 
 use super::budget::MemoryBudget;
 use super::events::Events;
-use super::http::{Access, HttpSettings, Observer, Public};
+use super::http::{Access, HttpSettings, Memo, Observer, Public};
 use super::run::{Lifecycle, Listeners, Running, start as start_listeners};
 use super::workshop::{StartError, Work, Workshop, workshop};
 use crate::config::{Layout, OnMiss, Settings};
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::trace::{TraceMetrics, Tracer};
+use actix_web::http::header::HeaderValue;
 use std::sync::Arc;
 
 /// Starts everything.
@@ -31,6 +32,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     }
     let listeners = listeners(&settings);
     let public = Public {
+        memo: Memo::new(budget.urls.get()),
         service: Arc::clone(&service),
         settings: http_settings(settings),
         observer,
@@ -55,7 +57,10 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         memory_cache_bytes = budget.cache.get(),
         memory_cache_by = %told.memory_cache_by,
         source_bytes = budget.sources.get(),
+        source_cache_bytes = budget.kept_sources.get(),
         decode_bytes = budget.decodes.get(),
+        decoded_cache_bytes = budget.decoded.get(),
+        decoded_cache_by = %told.decoded_cache_by,
         "listening"
     );
     Ok(running)
@@ -81,7 +86,11 @@ fn http_settings(settings: Settings) -> HttpSettings {
         .filter_map(|origin| Some((origin.name.clone(), origin.own.keys.clone()?)));
     HttpSettings {
         base_path: http.base_path,
-        cors_origin: http.cors_origin.header().unwrap_or_default().to_owned(),
+        // It was checked to be a header's value when it was read.
+        cors_origin: http
+            .cors_origin
+            .header()
+            .and_then(|origin| HeaderValue::from_str(origin).ok()),
         cache_control: http.cache_control.as_str().to_owned(),
         request_timeout: http.request_timeout,
         access: Access {

@@ -4,6 +4,7 @@
 mod admin;
 pub mod ahead;
 pub mod answer;
+mod at_hand;
 pub mod batch;
 mod budget;
 mod cdn;
@@ -20,6 +21,7 @@ pub mod purge;
 pub mod recent;
 pub mod render;
 pub mod run;
+mod sharing;
 pub mod story;
 pub mod territory;
 pub mod warm;

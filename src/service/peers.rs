@@ -30,12 +30,18 @@ pub(super) struct Peers {
 }
 
 /// What a pod says of a purge it heard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Heard {
     /// Which process answers.
     pub(super) instance: String,
     /// Variants dropped from its memory.
     pub(super) memory: u64,
+    /// Decoded originals dropped from its memory; a pod of an earlier version has none.
+    #[serde(default)]
+    pub(super) decoded: u64,
+    /// Originals dropped from its memory, likewise.
+    #[serde(default)]
+    pub(super) originals: u64,
     /// Work under way there whose result is not kept.
     pub(super) flights: u64,
     /// Writes that had begun before and are still under way.
@@ -54,6 +60,10 @@ pub struct PeerReport {
     pub instance: Option<String>,
     /// Variants dropped from its memory.
     pub memory: u64,
+    /// Decoded originals dropped from its memory.
+    pub decoded: u64,
+    /// Originals dropped from its memory.
+    pub originals: u64,
     /// Work under way there whose result is not kept.
     pub flights: u64,
     /// What went wrong.
@@ -76,7 +86,16 @@ pub enum PeerStatus {
 impl PeerReport {
     fn failed(address: String, error: String) -> Self {
         let status = PeerStatus::Failed;
-        Self { address, status, instance: None, memory: 0, flights: 0, error: Some(error) }
+        Self {
+            address,
+            status,
+            instance: None,
+            memory: 0,
+            decoded: 0,
+            originals: 0,
+            flights: 0,
+            error: Some(error),
+        }
     }
 }
 
@@ -147,6 +166,8 @@ impl Peers {
                     status: if own { PeerStatus::Itself } else { PeerStatus::Told },
                     instance: Some(heard.instance),
                     memory: if own { 0 } else { heard.memory },
+                    decoded: if own { 0 } else { heard.decoded },
+                    originals: if own { 0 } else { heard.originals },
                     flights: if own { 0 } else { heard.flights },
                     error: unsettled,
                 }

@@ -2,6 +2,7 @@
 
 use super::admin::{self, AdminState};
 use super::http::{self, Public};
+use super::story::Service;
 use crate::variants::Drained;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
@@ -106,6 +107,8 @@ pub fn start(
         let server = HttpServer::new(move || App::new().configure(http::routes(data.clone())))
             .workers(options.workers)
             .keep_alive(options.keep_alive)
+            // The end of a picture shall not wait for the receipt of what came before it.
+            .tcp_nodelay(true)
             .client_request_timeout(HEAD_TIMEOUT)
             // A client that leaves takes its request with it, so that work nobody waits for ends.
             .h1_allow_half_closed(false)
@@ -212,6 +215,22 @@ impl Running {
         }
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         drained
+    }
+}
+
+impl Service {
+    /// Brings gauges up to date that nobody keeps.
+    pub fn refresh_gauges(&self) {
+        self.variants.observe();
+    }
+
+    /// Waits for flights whose callers have gone, then for accepted writes; at most for `grace`.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        let deadline = Instant::now() + grace;
+        while !(self.flights.is_empty() && self.infos.is_idle()) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.variants.drain(deadline).await
     }
 }
 

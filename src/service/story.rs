@@ -6,8 +6,9 @@ use super::failure::{ErrorCode, Failure};
 use super::info::Infos;
 use super::purge::Purging;
 use super::recent::Recent;
-use super::render::{Render, Timings, render};
+use super::render::{Order, Render, Timings, render};
 use crate::cpu::Cpu;
+use crate::decoded::Pictures;
 use crate::flight::{Abandoned, Flights, Role};
 use crate::model::key::{OriginName, SourceId, VariantKey};
 use crate::model::limits::Limits;
@@ -15,9 +16,7 @@ use crate::model::stage::Stage;
 use crate::origin::{OriginError, Original, Origins, SourceMeta, Version};
 use crate::telemetry::metrics::{Outcome, RenderMetrics};
 use crate::telemetry::trace::TraceId;
-use crate::variants::{
-    Drained, Kept, Placement, Since, SourceInfo, SourceRecord, Variant, Variants,
-};
+use crate::variants::{Kept, Placement, Since, SourceInfo, SourceRecord, Variant, Variants};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +39,8 @@ pub struct Service {
     pub(super) origins: Origins,
     pub(super) variants: Variants,
     pub(super) cpu: Cpu,
+    /// Decoded pictures that renders share.
+    pub(super) pictures: Pictures,
     pub(super) limits: Limits,
     /// Limits of origins that have some of their own.
     pub(super) own_limits: HashMap<OriginName, Limits>,
@@ -159,7 +160,7 @@ impl Service {
 
     /// Whether the picture is where whoever sent the request will look for it next. A mirrored
     /// picture is asked of us because the bucket did not have it: memory must not hide that.
-    fn is_in_place(&self, placement: &Placement, key: &VariantKey) -> bool {
+    pub(super) fn is_in_place(&self, placement: &Placement, key: &VariantKey) -> bool {
         match placement {
             Placement::Versioned => true,
             Placement::Mirror { path } => {
@@ -328,11 +329,16 @@ impl Service {
         } else {
             VariantKey::new(ask.source.clone(), meta.version.clone(), &ask.wish)
         };
-        let rendered =
-            render(&self.cpu, self.limits_of(&ask.source), body, &ask.wish, ask.deadline, || {
-                abandoned.commit();
-            })
-            .await;
+        let order = Order {
+            original: body,
+            key: &key,
+            generation: self.variants.generation(&key, since),
+            wish: &ask.wish,
+            limits: self.limits_of(&ask.source),
+            deadline: ask.deadline,
+        };
+        let rendered = render(&self.cpu, &self.pictures, order, || abandoned.commit()).await;
+        self.forget_purged(&key, since);
         self.count(&rendered, &timings, meta.bytes, recorded(ask));
         let Render { variant, header, profile, timings: rendering } = rendered?;
         timings.extend(rendering);
@@ -382,19 +388,5 @@ impl Service {
         for (stage, time) in before.iter().chain(rendering) {
             self.metrics.observe(*stage, *time, trace);
         }
-    }
-
-    /// Brings gauges up to date that nobody keeps.
-    pub fn refresh_gauges(&self) {
-        self.variants.observe();
-    }
-
-    /// Waits for flights whose callers have gone, then for accepted writes; at most for `grace`.
-    pub async fn drain(&self, grace: Duration) -> Drained {
-        let deadline = Instant::now() + grace;
-        while !(self.flights.is_empty() && self.infos.is_idle()) && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.variants.drain(deadline).await
     }
 }

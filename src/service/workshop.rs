@@ -10,6 +10,7 @@ use super::story::Service;
 use crate::codec;
 use crate::config::{Layout, Settings, StoreAt};
 use crate::cpu::{Cpu, CpuMetrics, CpuSettings};
+use crate::decoded::{DecodedMetrics, Pictures};
 use crate::flight::Flights;
 use crate::model::key::OriginName;
 use crate::model::limits::Limits;
@@ -120,10 +121,14 @@ pub fn workshop(settings: &Settings, work: Work) -> Result<Workshop, StartError>
     let mut capacity = settings.capacity;
     if let Work::Batches { .. } = work {
         capacity.memory_cache = ByteSize::new(0);
+        capacity.decoded_cache = ByteSize::new(0);
+        capacity.source_cache = Some(ByteSize::new(0));
     }
     let budget = MemoryBudget::of(&capacity);
     let cpu_metrics = CpuMetrics::default();
     let cpu = cpu(settings, work, &budget, cpu_metrics.clone())?;
+    let decoded_metrics = DecodedMetrics::default();
+    let pictures = Pictures::new(budget.decoded.get(), cpu.admission(), decoded_metrics.clone());
     let store_metrics = StoreMetrics::default();
     let origins = origins(settings, &budget, &runtime, &store_metrics)?;
     let variant_metrics = VariantMetrics::default();
@@ -131,7 +136,7 @@ pub fn workshop(settings: &Settings, work: Work) -> Result<Workshop, StartError>
 
     let mut metrics = Metrics::new(codec::versions());
     let render_metrics = RenderMetrics::default();
-    metrics.add(&render_metrics).add(&variant_metrics).add(&cpu_metrics);
+    metrics.add(&render_metrics).add(&variant_metrics).add(&cpu_metrics).add(&decoded_metrics);
     let purging = purging(settings);
     metrics.add(origins.metrics()).add(&purging.metrics).add(&store_metrics);
     metrics.configured(&settings.fingerprint);
@@ -140,6 +145,7 @@ pub fn workshop(settings: &Settings, work: Work) -> Result<Workshop, StartError>
         origins,
         variants,
         cpu,
+        pictures,
         limits: settings.limits,
         own_limits: own_limits(settings),
         metrics: render_metrics,
@@ -249,6 +255,7 @@ fn origins(
         max_source_bytes: settings.limits.source_bytes,
         max_fetches: MAX_FETCHES,
         source_memory: budget.sources,
+        kept_sources: budget.kept_sources,
     };
     Ok(Origins::new(specs, policy, runtime.handle().clone()))
 }

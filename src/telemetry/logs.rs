@@ -3,15 +3,16 @@
 
 use super::format::{Gcp, Json, Logfmt, Pretty};
 use super::redact;
+use super::sink::{self, Out, Sink};
 use super::trace::TraceContext;
 use crate::config::{LogFormat, Logs};
 use crate::model::format::{Format, SourceFormat};
 use crate::model::stage::Stage;
-use std::io::IsTerminal as _;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,22 +28,50 @@ pub enum Stream {
 #[error("cannot start logging: {0}")]
 pub struct LogError(String);
 
-/// Starts logging for the whole process; once.
+/// How long the end of the process may take to write what waits, and a panic to write what led to it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const AT_A_PANIC: Duration = Duration::from_millis(100);
+
+/// A log that has been started: dropping it writes what waits.
+#[derive(Debug)]
+#[must_use = "what waits is written when this is dropped"]
+pub struct Started(Option<Sink>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(sink) = &self.0 {
+            sink.close(LAST_WORDS);
+        }
+    }
+}
+
+/// Lines that were lost so far, because whoever reads standard output was too slow or has gone.
+#[must_use]
+pub fn lost_lines() -> u64 {
+    sink::lost()
+}
+
+/// Starts logging for the whole process; once. A server's lines may wait for a fifth of a second
+/// before they are written, unless they are errors or not about requests.
 ///
 /// # Errors
-/// When the filter cannot be read (`config` has read it before) or logging runs already.
-pub fn init(logs: &Logs, stream: Stream) -> Result<(), LogError> {
+/// When the filter cannot be read (`config` has read it before), no thread can be had, or logging
+/// runs already.
+pub fn init(logs: &Logs, stream: Stream) -> Result<Started, LogError> {
     let filter =
         EnvFilter::builder().parse(&logs.filter).map_err(|error| LogError(error.to_string()))?;
-    let terminal = match stream {
-        Stream::Stdout => std::io::stdout().is_terminal(),
-        Stream::Stderr => std::io::stderr().is_terminal(),
+    let (terminal, out) = match stream {
+        Stream::Stdout if io::stdout().is_terminal() => (true, Out::Stdout),
+        Stream::Stdout => {
+            let sink = Sink::start(io::stdout()).map_err(|error| LogError(error.to_string()))?;
+            (false, Out::Buffered(sink))
+        }
+        Stream::Stderr => (io::stderr().is_terminal(), Out::Stderr),
     };
-    // One write per line: each event is formatted whole before it is written.
-    let writer = match stream {
-        Stream::Stdout => BoxMakeWriter::new(std::io::stdout),
-        Stream::Stderr => BoxMakeWriter::new(std::io::stderr),
-    };
+    let started = Started(match &out {
+        Out::Buffered(sink) => Some(sink.clone()),
+        Out::Stdout | Out::Stderr => None,
+    });
     let format = match logs.format {
         LogFormat::Auto if terminal => LogFormat::Pretty,
         LogFormat::Auto => LogFormat::Json,
@@ -50,10 +79,10 @@ pub fn init(logs: &Logs, stream: Stream) -> Result<(), LogError> {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer)
+        .with_writer(out)
         // A closed pipe must not fill the other one with complaints about it.
         .log_internal_errors(false);
-    let started = match format {
+    let subscribed = match format {
         LogFormat::Pretty => {
             builder.event_format(Pretty { color: logs.color && terminal }).try_init()
         }
@@ -61,7 +90,15 @@ pub fn init(logs: &Logs, stream: Stream) -> Result<(), LogError> {
         LogFormat::Gcp => builder.event_format(Gcp { project: logs.project.clone() }).try_init(),
         LogFormat::Auto | LogFormat::Json => builder.event_format(Json).try_init(),
     };
-    started.map_err(|error| LogError(error.to_string()))
+    subscribed.map_err(|error| LogError(error.to_string()))?;
+    if let Some(sink) = started.0.clone() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            sink.flush(AT_A_PANIC);
+        }));
+    }
+    Ok(started)
 }
 
 /// The target of request lines, for filters: `RUST_LOG=info,lenslet::request=off`.
@@ -78,6 +115,8 @@ pub struct RequestLine<'a> {
     pub method: &'a str,
     /// Path and query as received; secrets are taken out when the line is written.
     pub path: &'a str,
+    /// Whether `path` is known to hold no secret: nothing is looked for then.
+    pub clean: bool,
     /// Of the answer.
     pub status: u16,
     /// Bytes of the answer's body.
@@ -106,9 +145,15 @@ pub struct RequestLine<'a> {
     pub error: Option<&'a str>,
 }
 
+/// Whether a request's target holds nothing that a log must not show.
+#[must_use]
+pub fn is_clean(target: &str) -> bool {
+    matches!(redact::target(target), Cow::Borrowed(_))
+}
+
 /// Writes the line: 5xx as an error, 4xx as a warning, anything else as information.
 pub fn emit(line: &RequestLine<'_>) {
-    let path = redact::target(line.path);
+    let path = if line.clean { Cow::Borrowed(line.path) } else { redact::target(line.path) };
     let error = line.error.map(|error| redact::text(error, line.path));
     let stage = |stage: Stage| {
         let times = line.stages.iter().filter(|(of, _)| *of == stage).map(|(_, time)| *time);
@@ -167,6 +212,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
     use std::io::Write;
     use std::sync::{Arc, Mutex, PoisonError};
+    use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
     /// A place for lines that a test can look at.
     #[derive(Debug, Clone, Default)]
@@ -185,12 +231,12 @@ pub(super) mod tests {
     }
 
     impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -204,6 +250,7 @@ pub(super) mod tests {
             trace: None,
             method: "GET",
             path,
+            clean: false,
             status,
             bytes_out: 1234,
             duration: Duration::from_micros(14_250),

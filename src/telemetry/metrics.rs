@@ -5,7 +5,7 @@
 pub use super::renders::{Outcome, RenderMetrics};
 pub use super::requests::{Answered, HttpMetrics, Route};
 
-use super::process::{Codecs, Process};
+use super::process::{Codecs, LostLines, Process};
 use super::trace::TraceId;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
@@ -53,6 +53,7 @@ impl Metrics {
         let ours = registry.sub_registry_with_prefix(PREFIX);
         ours.register("build", "The running build", Info::new(build()));
         ours.register_collector(Box::new(Codecs(codecs)));
+        ours.register_collector(Box::new(LostLines));
         Self { registry }
     }
 

@@ -12,5 +12,6 @@ pub mod purge;
 mod redact;
 mod renders;
 mod requests;
+mod sink;
 pub mod stores;
 pub mod trace;

@@ -3,6 +3,8 @@
 
 use super::metrics::Part;
 use crate::cpu::CpuMetrics;
+use crate::decoded::DecodedMetrics;
+use crate::model::source::Scale;
 use crate::origin::OriginMetrics;
 use crate::variants::VariantMetrics;
 use prometheus_client::collector::Collector;
@@ -85,12 +87,36 @@ impl Part for CpuMetrics {
             Unit::Bytes,
             self.memory_reserved.clone(),
         );
+        to.register_with_unit(
+            "decoded_cache",
+            "Decoded pictures that renders share, kept or in use",
+            Unit::Bytes,
+            self.memory_pictures.clone(),
+        );
         to.register("render_jobs", "Renders run to their end", self.jobs.clone());
         to.register("panics", "Renders that panicked", self.panics.clone());
         to.register("renders_skipped", "Renders whose caller had gone", self.skipped.clone());
         to.register("renders_shed", "Renders refused: too many waiting", self.busy.clone());
         to.register("renders_too_costly", "Renders over the whole budget", self.too_costly.clone());
         to.register("renders_expired", "Renders past their deadline", self.expired.clone());
+    }
+}
+
+impl Part for DecodedMetrics {
+    fn register(&self, to: &mut Registry) {
+        let decodes =
+            ("decodes", "Decodes of originals, by the scale they were decoded at", "scale");
+        by_label(to, decodes, Scale::ALL.map(|scale| (scale.name(), self.decodes(scale).clone())));
+        let requests = ("decoded_cache_requests", "Looks for a decoded picture", "result");
+        by_label(to, requests, [("hit", self.hits.clone()), ("miss", self.misses.clone())]);
+        let evictions = ("decoded_cache_evictions", "Decoded pictures let go, by cause", "cause");
+        let causes: [(_, Counter); 3] = [
+            ("size", self.evicted_size.clone()),
+            ("memory", self.evicted_memory.clone()),
+            ("explicit", self.evicted_purge.clone()),
+        ];
+        by_label(to, evictions, causes);
+        to.register("decoded_cache_entries", "Decoded pictures kept", self.entries.clone());
     }
 }
 
@@ -185,6 +211,19 @@ impl Part for OriginMetrics {
         }
         to.register("origin_errors", "Failures by kind", self.errors.clone());
         to.register("origin_in_flight", "Originals being read", self.in_flight.clone());
+        let requests = ("source_cache_requests", "Looks for an original in memory", "result");
+        let results = [("hit", self.kept_hits.clone()), ("miss", self.kept_misses.clone())];
+        by_label(to, requests, results);
+        let evictions = ("source_cache_evictions", "Originals that left memory, by cause", "cause");
+        let causes: [(_, Counter); 3] = [
+            ("size", self.kept_evicted_size.clone()),
+            ("memory", self.kept_evicted_memory.clone()),
+            ("explicit", self.kept_evicted_purge.clone()),
+        ];
+        by_label(to, evictions, causes);
+        to.register("source_cache_entries", "Originals in memory", self.kept_entries.clone());
+        let kept = "Originals kept in memory";
+        to.register_with_unit("source_cache", kept, Unit::Bytes, self.kept_bytes.clone());
     }
 }
 

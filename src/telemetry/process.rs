@@ -1,6 +1,7 @@
 //! Metrics that are looked up when they are scraped: the process by the word of `/proc`, and the
 //! linked codecs. What cannot be read is left out; nothing here fails a scrape.
 
+use super::logs;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -85,6 +86,19 @@ fn open_files() -> Option<f64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();
     // The listing itself held one.
     u32::try_from(count.saturating_sub(1)).ok().map(f64::from)
+}
+
+/// Lines of the log that nobody took.
+#[derive(Debug)]
+pub(super) struct LostLines;
+
+impl Collector for LostLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let metric = ConstCounter::new(logs::lost_lines());
+        let help = "Log lines that were lost: their reader was too slow, or has gone";
+        let kind = metric.metric_type();
+        metric.encode(encoder.encode_descriptor("log_lines_lost", help, None, kind)?)
+    }
 }
 
 /// Name and version of each linked codec.

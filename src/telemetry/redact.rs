@@ -63,11 +63,17 @@ struct Secret<'a> {
 
 /// Names are compared decoded, in any case, also behind an `&amp;` that slipped through an HTML
 /// template; whatever looks like a signature by its length is taken for one.
+/// Nothing is allocated for a name without escapes.
 fn secret(field: &str) -> Option<Secret<'_>> {
     let (name, value) = field.split_once('=').unwrap_or((field, ""));
-    let decoded = percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
-    let bare = decoded.trim_start_matches("amp;");
-    if let Some(shown) = NAMES.into_iter().find(|known| *known == bare) {
+    let decoded = percent_decode_str(name).decode_utf8_lossy();
+    let mut bare = decoded.as_ref();
+    while let Some((amp, rest)) = bare.split_at_checked(4)
+        && amp.eq_ignore_ascii_case("amp;")
+    {
+        bare = rest;
+    }
+    if let Some(shown) = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(bare)) {
         return Some(Secret { shown, value });
     }
     let spelt = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

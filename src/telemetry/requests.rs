@@ -3,6 +3,7 @@
 
 use super::metrics::{Label, Labels, Part, Traced, exemplar};
 use super::trace::TraceId;
+use crate::dialect::request::ImageRequest;
 use crate::model::format::Format;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,6 +29,12 @@ pub enum Route {
 
 impl Route {
     const ALL: [Self; 4] = [Self::Native, Self::Sized, Self::Fixed, Self::Unknown];
+
+    /// Of a picture, or of the document about one.
+    #[must_use]
+    pub const fn of(image: &ImageRequest) -> Self {
+        if image.sized.is_some() { Self::Sized } else { Self::Native }
+    }
 
     const fn name(self) -> &'static str {
         match self {

@@ -220,6 +220,14 @@ impl Variants {
         found
     }
 
+    /// [`Variants::memory`] for whoever will look again where there is none: only a hit is counted.
+    #[must_use]
+    pub fn at_hand(&self, key: &VariantKey) -> Option<Arc<Variant>> {
+        let found = self.memory.get(key.digest())?;
+        self.metrics.memory_hits.inc();
+        Some(found)
+    }
+
     /// The variant, if the store has it whole and verified; then it is in memory too. Takes at
     /// most the store's read budget, whatever the store does, and ends at `deadline`.
     pub async fn stored(

@@ -220,7 +220,9 @@ mod tests {
         gray: false,
         frames: 1,
         progressive: false,
+        whole: false,
         depth: 8,
+        planes: None,
     };
 
     #[test]

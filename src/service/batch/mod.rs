@@ -5,7 +5,7 @@
 
 mod pixels;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::ahead::AheadWish;
 use super::failure::{ErrorCode, Failure};
@@ -20,6 +20,7 @@ use crate::model::transform::Transform;
 use crate::origin::{OriginError, SourceMeta};
 use crate::telemetry::metrics::Outcome;
 use crate::variants::{Kept, Placement, Since, SourceInfo, SourceRecord, StoreFault, Variant};
+use pixels::Original;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
@@ -165,7 +166,12 @@ impl Service {
         let info = self.infos.learn(source, &meta, info);
         let record = SourceRecord::new(source, &meta, info, SystemTime::now());
         let mut store = Store { service: self, record, since, writes: JoinSet::new(), report };
-        let rendered = self.render_all(&body, header, items.clone(), deadline, &mut store).await;
+        let original = Original { body, header, since, deadline };
+        let rendered = self.render_all(&original, items.clone(), &mut store).await;
+        drop(original);
+        if let Some(item) = items.first() {
+            self.forget_purged(&item.key, since);
+        }
         // What was rendered is stored, whatever came of the rest.
         let report = store.settled().await;
         rendered.map_err(|failure| self.remember_fault(&items, failure, since))?;

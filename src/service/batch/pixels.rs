@@ -1,32 +1,38 @@
-//! The rendering of a batch: its plans in groups that begin with the same decode, one after the
-//! other, every piece on a slot of its own. Equal plans are rendered once. Never holds a decoded
-//! picture whose memory was not reserved.
+//! The rendering of a batch: its plans in groups that begin with the same decode, each a render of
+//! its own that shares pictures as those of requests do. The first of a group decodes; the rest
+//! follow, as many at a time as there are idle slots for background work. Equal plans are rendered
+//! once. Never holds a picture itself: it says what it will want.
 
 use super::{Item, Store};
-use crate::cpu::{Cost, Refused, Reservation};
-use crate::model::pixels::Pixels;
-use crate::model::source::{Header, Scale};
-use crate::model::stage::Stage;
-use crate::pipeline::plan::{Cost as PlanCost, Plan};
-use crate::pipeline::{self, RenderError, Rendered};
+use crate::cpu::Refused;
+use crate::decoded::Want;
+use crate::model::source::Header;
+use crate::pipeline::{self, Decode, Plan};
 use crate::service::failure::Failure;
+use crate::service::render::{Order, Render, Unmade, pictures_of, render_ahead};
 use crate::service::story::Service;
-use crate::variants::Variant;
+use crate::variants::Since;
 use bytes::Bytes;
-use std::borrow::Cow;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// One plan, and the variants that come of it.
+/// What a batch is made of.
+#[derive(Debug)]
+pub(super) struct Original {
+    pub(super) body: Bytes,
+    pub(super) header: Header,
+    pub(super) since: Since,
+    pub(super) deadline: Instant,
+}
+
+/// One plan, and the variants that come of it, never none.
 struct Planned {
     plan: Plan,
     items: Vec<Item>,
-}
-
-/// A decoded picture with the memory it lies in.
-struct Decoded {
-    pixels: Pixels,
-    memory: Reservation,
+    /// The pictures it begins with are kept until it has run.
+    wants: Vec<Want>,
 }
 
 impl Service {
@@ -36,148 +42,123 @@ impl Service {
     /// [`Failure`] of the original as a whole: nothing more can come of it.
     pub(super) async fn render_all(
         &self,
-        original: &Bytes,
-        header: Header,
+        original: &Original,
         items: Vec<Item>,
-        deadline: Instant,
         store: &mut Store<'_>,
     ) -> Result<(), Failure> {
-        let mut groups: Vec<(Scale, Vec<Planned>)> = Vec::new();
+        let mut groups: Vec<(Decode, Vec<Planned>)> = Vec::new();
         for item in items {
-            let plan =
-                match pipeline::plan(&header, &item.transform, &self.limits_of(&item.key.source)) {
-                    Ok(plan) => plan,
-                    Err(error) => {
-                        let failure = Failure::from(error);
-                        if failure.is_of_the_source() {
-                            return Err(failure);
-                        }
-                        store.failed(item, failure);
-                        continue;
+            let limits = self.limits_of(&item.key.source);
+            let plan = match pipeline::plan(&original.header, &item.transform, &limits) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    if failure.is_of_the_source() {
+                        return Err(failure);
                     }
-                };
-            let group = match groups.iter_mut().find(|(scale, _)| *scale == plan.scale) {
+                    store.failed(item, failure);
+                    continue;
+                }
+            };
+            let group = match groups.iter_mut().find(|(decode, _)| *decode == plan.decode()) {
                 Some((_, group)) => group,
-                None => &mut groups.push_mut((plan.scale, Vec::new())).1,
+                None => &mut groups.push_mut((plan.decode(), Vec::new())).1,
             };
             match group.iter_mut().find(|planned| planned.plan == plan) {
                 Some(planned) => planned.items.push(item),
-                None => group.push(Planned { plan, items: vec![item] }),
+                None => group.push(Planned { plan, items: vec![item], wants: Vec::new() }),
             }
         }
-        for (scale, group) in groups {
-            let costs = group.iter().map(|planned| planned.plan.cost);
-            let together = PlanCost::of_shared(costs);
-            let budget = self.cpu.admission().budget();
-            if together.bytes <= budget || group.len() == 1 {
-                self.render_group(original, header, scale, group, deadline, store).await?;
-                continue;
+        for (_, group) in groups {
+            self.render_group(original, group, store).await?;
+        }
+        Ok(())
+    }
+
+    /// Every plan that begins with the same decode.
+    async fn render_group(
+        &self,
+        original: &Original,
+        mut group: Vec<Planned>,
+        store: &mut Store<'_>,
+    ) -> Result<(), Failure> {
+        if group.len() > 1 {
+            for Planned { plan, items, wants } in &mut group {
+                let Some(order) = items.first().map(|item| self.order(original, item)) else {
+                    continue;
+                };
+                let (decoded, shaped) = pictures_of(&order, plan);
+                let keys = [Some(decoded), shaped].into_iter().flatten();
+                wants.extend(keys.map(|key| self.pictures.want(&key)));
             }
-            // Not enough memory to keep the picture for all of them: each decodes its own.
-            for planned in group {
-                self.render_group(original, header, scale, vec![planned], deadline, store).await?;
+        }
+        let mut group = group.into_iter();
+        let mut running = FuturesUnordered::new();
+        running.extend(group.next().map(|first| self.render_one(original, first)));
+        let mut made_any = false;
+        while let Some((items, rendered)) = running.next().await {
+            match rendered {
+                Ok(render) => {
+                    made_any = true;
+                    for (stage, time) in render.timings {
+                        self.metrics.observe(stage, time, None);
+                    }
+                    let variant = Arc::new(render.variant);
+                    store.made(variant.format);
+                    for item in items {
+                        store.take(item, Arc::clone(&variant)).await;
+                    }
+                }
+                Err(Unmade::Failed(failure)) if failure.is_of_the_source() => return Err(failure),
+                // There was no room for it; where nothing was made there is none for the others.
+                Err(Unmade::Refused(refused)) if !made_any && !is_of_one(refused) => {
+                    return Err(refused.into());
+                }
+                Err(unmade) => {
+                    let failure = Failure::from(unmade);
+                    for item in items {
+                        store.failed(item, failure.clone());
+                    }
+                }
+            }
+            while running.len() < self.cpu.admission().background_slots()
+                && let Some(next) = group.next()
+            {
+                running.push(self.render_one(original, next));
             }
         }
         Ok(())
     }
 
-    /// One decode and every plan that begins with it.
-    async fn render_group(
-        &self,
-        original: &Bytes,
-        header: Header,
-        scale: Scale,
-        group: Vec<Planned>,
-        deadline: Instant,
-        store: &mut Store<'_>,
-    ) -> Result<(), Failure> {
-        let cost = PlanCost::of_shared(group.iter().map(|planned| planned.plan.cost));
-        let cost = Cost { bytes: cost.bytes, pixels: cost.pixels };
-        let asked = Instant::now();
-        let (memory, slot) = match self.cpu.admission().admit_background(cost, deadline).await {
-            Ok(admitted) => admitted,
-            Err(refused @ Refused::TooCostly { .. }) => {
-                for item in group.into_iter().flat_map(|planned| planned.items) {
-                    store.failed(item, refused.into());
-                }
-                return Ok(());
-            }
-            Err(refused) => return Err(refused.into()),
-        };
-        self.metrics.observe(Stage::Queue, asked.elapsed(), None);
-        let original = original.clone();
-        let decode = move || {
-            let begun = Instant::now();
-            let pixels = pipeline::decode(&original, &header, scale);
-            (pixels.map(|pixels| Decoded { pixels, memory }), begun.elapsed())
-        };
-        let (decoded, time) = self.cpu.run(slot, decode).await?;
-        self.metrics.observe(Stage::Decode, time, None);
-        let mut decoded = Some(Arc::new(decoded?));
-        let last = group.len().saturating_sub(1);
-        for (index, Planned { plan, items }) in group.into_iter().enumerate() {
-            let Some(shared) = decoded.clone() else { break };
-            if index == last {
-                // The last one has the picture to itself, and its buffer goes back to its thread.
-                decoded = None;
-            }
-            let rendered = self.render_one(shared, plan, deadline).await;
-            let rendered = match rendered {
-                Ok(rendered) => rendered,
-                Err(failure) => {
-                    for item in items {
-                        store.failed(item, failure.clone());
-                    }
-                    continue;
-                }
-            };
-            let Rendered { format, size, body } = rendered;
-            let body = Bytes::from(body.into_boxed_slice());
-            let variant = Arc::new(Variant { format, size, source_frames: header.frames, body });
-            store.made(format);
-            for item in items {
-                store.take(item, Arc::clone(&variant)).await;
-            }
+    fn order<'a>(&self, original: &Original, item: &'a Item) -> Order<'a> {
+        Order {
+            original: original.body.clone(),
+            key: &item.key,
+            generation: self.variants.generation(&item.key, original.since),
+            wish: &item.transform,
+            limits: self.limits_of(&item.key.source),
+            deadline: original.deadline,
         }
-        Ok(())
     }
 
     async fn render_one(
         &self,
-        decoded: Arc<Decoded>,
-        plan: Plan,
-        deadline: Instant,
-    ) -> Result<Rendered, Failure> {
-        let asked = Instant::now();
-        let slot = decoded.memory.next_slot(deadline).await?;
-        self.metrics.observe(Stage::Queue, asked.elapsed(), None);
-        let (rendered, stages) = self.cpu.run(slot, move || obey(decoded, &plan)).await?;
-        for (stage, time) in stages {
-            self.metrics.observe(stage, time, None);
-        }
-        Ok(rendered?)
+        original: &Original,
+        planned: Planned,
+    ) -> (Vec<Item>, Result<Render, Unmade>) {
+        let Planned { plan, items, wants } = planned;
+        let Some(item) = items.first() else {
+            let failure = Failure::internal("a plan of a batch is for nothing");
+            return (items, Err(Unmade::Failed(failure)));
+        };
+        let order = self.order(original, item);
+        let rendered = render_ahead(&self.cpu, &self.pictures, order, original.header, plan).await;
+        drop(wants);
+        (items, rendered)
     }
 }
 
-/// One plan on a shared picture, or on one's own once nobody else has it.
-fn obey(
-    decoded: Arc<Decoded>,
-    plan: &Plan,
-) -> (Result<Rendered, RenderError>, Vec<(Stage, Duration)>) {
-    let mut stages = Vec::with_capacity(2);
-    let mut last = Instant::now();
-    let finished = |stage| {
-        let now = Instant::now();
-        stages.push((stage, now - last));
-        last = now;
-    };
-    let rendered = match Arc::try_unwrap(decoded) {
-        Ok(Decoded { pixels, memory }) => {
-            let rendered = pipeline::run_decoded(Cow::Owned(pixels), plan, finished);
-            drop(memory);
-            rendered
-        }
-        Err(shared) => pipeline::run_decoded(Cow::Borrowed(&shared.pixels), plan, finished),
-    };
-    (rendered, stages)
+/// Whether the refusal is about this render alone.
+const fn is_of_one(refused: Refused) -> bool {
+    matches!(refused, Refused::TooCostly { .. })
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Photographs and hard cases of the corpus; none, and loudly so, where there is no corpus.
-static CORPUS: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
+pub(in crate::service) static CORPUS: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus"));
     // A turned one, one without a scaled decoder, one with alpha: the last three.
     let names = [
@@ -33,14 +33,14 @@ static CORPUS: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
     found
 });
 
-struct Scene {
-    workshop: Workshop,
-    settings: Settings,
+pub(in crate::service) struct Scene {
+    pub(in crate::service) workshop: Workshop,
+    pub(in crate::service) settings: Settings,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new(pairs: &[(&str, &str)], work: Work) -> Self {
+    pub(in crate::service) fn new(pairs: &[(&str, &str)], work: Work) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = |name: &str| {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -56,14 +56,14 @@ impl Scene {
         Self { workshop, settings, folder }
     }
 
-    fn put(&self, key: &str, bytes: &[u8]) -> SourceId {
+    pub(in crate::service) fn put(&self, key: &str, bytes: &[u8]) -> SourceId {
         let path = self.folder.path().join("originals").join(key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
         SourceId { origin: OriginName::default_origin(), key: SourceKey::new(key).unwrap() }
     }
 
-    fn wishes(&self, parameters: &[&str]) -> Vec<AheadWish> {
+    pub(in crate::service) fn wishes(&self, parameters: &[&str]) -> Vec<AheadWish> {
         let wish = |parameters: &&str| {
             let dialect = self.settings.access.dialect();
             let asked = request::parse(&format!("/image?{parameters}"), &dialect).unwrap();
@@ -90,23 +90,27 @@ impl Scene {
         found
     }
 
-    fn counted(&self, line: &str) -> u64 {
+    pub(in crate::service) fn counted(&self, line: &str) -> u64 {
         let text = self.workshop.metrics.encode();
         let value = text.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok());
         value.unwrap_or_default()
     }
 
-    fn decodes(&self) -> u64 {
+    pub(in crate::service) fn decodes(&self) -> u64 {
         self.counted("lenslet_stage_duration_seconds_count{stage=\"decode\"}")
     }
 }
 
-fn soon() -> Instant {
+pub(in crate::service) fn soon() -> Instant {
     Instant::now() + Duration::from_mins(1)
 }
 
 /// One render by itself, as a request makes it.
-fn alone(bytes: &[u8], wish: &AheadWish, settings: &Settings) -> pipeline::Rendered {
+pub(in crate::service) fn alone(
+    bytes: &[u8],
+    wish: &AheadWish,
+    settings: &Settings,
+) -> pipeline::Rendered {
     let header = codec::probe(bytes).unwrap();
     let plan = pipeline::plan(&header, &wish.transform, &settings.limits).unwrap();
     pipeline::run(bytes, &header, &plan, |_stage| {}).unwrap()
@@ -163,7 +167,7 @@ proptest! {
             prop_assert!(stored(&scene, made).body == single.body, "{} of {}", made.name, name);
             let header = codec::probe(bytes).unwrap();
             let plan = pipeline::plan(&header, &wish.transform, &scene.settings.limits).unwrap();
-            scales.insert(plan.scale);
+            scales.insert(plan.decode());
         }
         prop_assert_eq!(scene.decodes(), scales.len() as u64);
     }

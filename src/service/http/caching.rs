@@ -21,7 +21,12 @@ const YEAR: u64 = 31_536_000;
 /// Seconds a stale answer may be kept.
 const STALE_SECONDS: u32 = 5;
 
-impl CachePolicy<'_> {
+impl<'a> CachePolicy<'a> {
+    /// Of a picture whose original is confirmed; `configured` is the deployment's.
+    pub(crate) const fn of(has_version: bool, configured: &'a str) -> Self {
+        if has_version { Self::Versioned } else { Self::Configured(configured) }
+    }
+
     /// The header's value. `seconds_left` is the time until a signed URL expires: no cache may
     /// keep what the URL no longer gives.
     pub(crate) fn header(self, seconds_left: Option<u64>) -> String {

@@ -1,6 +1,7 @@
 //! `Content-Disposition` (RFC 6266): a file name that fits what is sent, safe in a header whatever
 //! the key was called.
 
+use crate::dialect::request::Download;
 use crate::model::format::Format;
 use std::fmt::Write as _;
 
@@ -16,6 +17,17 @@ pub(crate) enum Show<'a> {
     Download,
     /// Save it under this name.
     DownloadAs(&'a str),
+}
+
+impl<'a> Show<'a> {
+    /// As the URL asks with `dl`.
+    pub(crate) fn of(download: Option<&'a Download>) -> Self {
+        match download {
+            None => Self::Inline,
+            Some(Download::SourceName) => Self::Download,
+            Some(Download::Named(name)) => Self::DownloadAs(name),
+        }
+    }
 }
 
 /// The header's value. `file_name` is the last segment of the key; its extension gives way to

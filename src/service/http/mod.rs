@@ -1,14 +1,20 @@
 //! The public listener: routes, and one request from its head to its reply. All reading of
 //! request headers happens here, all writing of response headers in `reply`.
 
+pub(super) mod body;
 mod caching;
 mod disposition;
 mod error;
+mod hit;
+mod memo;
 mod observe;
 pub mod policy;
+mod prepared;
 mod reply;
 mod request_id;
+mod timing;
 
+pub use memo::Memo;
 pub use observe::Observer;
 pub use policy::{Access, Unsigned};
 
@@ -21,18 +27,21 @@ use crate::config::BasePath;
 use crate::dialect::MAX_TARGET;
 use crate::dialect::accept::negotiate;
 use crate::dialect::presets::Presets;
-use crate::dialect::request::{self, DialectSettings, Download, ImageRequest, RequestError};
-use crate::model::transform::Transform;
+use crate::dialect::request::{self, DialectSettings, ImageRequest, RequestError};
 use crate::variants::Placement;
-use actix_web::http::{ConnectionType, Method, header};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse, web};
 use caching::CachePolicy;
 use disposition::Show;
 use futures_util::FutureExt as _;
+use memo::Known;
 use observe::Observation;
-use reply::{Dress, ReplyTo};
+use prepared::{Identity, Look, value};
+use reply::{Dress, How, ReplyTo};
+use request_id::RequestId;
 use std::borrow::Cow;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,8 +50,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct HttpSettings {
     /// In front of every path.
     pub base_path: BasePath,
-    /// `Access-Control-Allow-Origin`; empty for none.
-    pub cors_origin: String,
+    /// `Access-Control-Allow-Origin`, where there is one.
+    pub cors_origin: Option<HeaderValue>,
     /// `Cache-Control` of pictures whose URL names no version.
     pub cache_control: String,
     /// The whole time of one request.
@@ -68,6 +77,8 @@ pub struct Public {
     pub service: Arc<Service>,
     /// The deployment.
     pub settings: HttpSettings,
+    /// What is known of URLs.
+    pub memo: Memo,
     /// Logs and metrics.
     pub observer: Observer,
     /// Whether connections should be given up.
@@ -98,36 +109,53 @@ struct Arrived<'a> {
 
 async fn handle(request: HttpRequest, public: web::Data<Public>) -> HttpResponse {
     let at = Instant::now();
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let target = target_of(&request);
+    // A panic here costs this request the short way, not the worker thread.
+    let at_once =
+        catch_unwind(AssertUnwindSafe(|| hit::answer(&public, &request, target, at, unix_now)));
+    let mut reply = match at_once {
+        Ok(Some(reply)) => reply,
+        // On the heap: an answer at once shall not carry the room for a long walk along.
+        Ok(None) | Err(_) => Box::pin(walk(&request, &public, at)).await,
+    };
+    if public.lifecycle.is_draining() {
+        // Clients and load balancers learn to go elsewhere before the listener closes.
+        reply.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    reply
+}
+
+fn target_of(request: &HttpRequest) -> &str {
+    request.uri().path_and_query().map_or("/", |target| target.as_str())
+}
+
+/// The long way from a request to its reply.
+async fn walk(request: &HttpRequest, public: &Public, at: Instant) -> HttpResponse {
+    let target = target_of(request);
     let mut under_way = public.observer.begun(request.method(), target, request.headers(), at);
-    let request_id =
-        request_id::of(request.headers().get("x-request-id").and_then(|value| value.to_str().ok()));
-    let accept = list(&request, header::ACCEPT);
-    let if_none_match = list(&request, header::IF_NONE_MATCH);
+    let request_id = RequestId::in_headers(request.headers());
+    let accept = list(request, header::ACCEPT);
+    let if_none_match = list(request, header::IF_NONE_MATCH);
     let (accept, if_none_match) = (accept.as_deref(), if_none_match.as_deref());
     let arrived = Arrived { target, accept, if_none_match, at };
     let mut to = ReplyTo {
-        cors_origin: &public.settings.cors_origin,
-        request_id: &request_id,
+        cors_origin: public.settings.cors_origin.as_ref(),
+        request_id: request_id.as_str(),
         negotiable: false,
         json_errors: error::wants_json(accept),
     };
     // A panic here costs this request, not the worker thread.
     let answered =
-        AssertUnwindSafe(answer(&public, &request, &arrived, &mut to, &mut under_way.seen))
+        AssertUnwindSafe(answer(public, request, &arrived, &mut to, &mut under_way.seen))
             .catch_unwind()
             .await
             .unwrap_or_else(|_panic| Err(Failure::internal("a request handler panicked")));
-    let mut reply = answered.unwrap_or_else(|failure| {
+    let reply = answered.unwrap_or_else(|failure| {
         let reply = to.error(&failure);
         under_way.seen.failed(failure);
         reply
     });
-    if public.lifecycle.is_draining() {
-        // Clients and load balancers learn to go elsewhere before the listener closes.
-        reply.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    under_way.finished(&reply, &request_id);
+    under_way.finished(&reply, request_id.as_str());
     reply
 }
 
@@ -173,21 +201,22 @@ async fn answer(
     if image.is_info() {
         return info(public, &image, arrived, to).await;
     }
-    let wish = image
-        .resolve(negotiate(arrived.accept), &public.service.limits)
-        .map_err(|bad| Failure::new(ErrorCode::BadParameter, bad.to_string()))?;
-    picture(public, &image, wish, arrived, to, seen).await
+    picture(public, &image, arrived, to, seen).await
 }
 
 async fn picture(
     public: &Public,
     image: &ImageRequest,
-    wish: Transform,
     arrived: &Arrived<'_>,
     to: &ReplyTo<'_>,
     seen: &mut Observation,
 ) -> Result<HttpResponse, Failure> {
     let settings = &public.settings;
+    let accepts = negotiate(arrived.accept);
+    let wish = image
+        .resolve(accepts, &public.service.limits)
+        .map_err(|bad| Failure::new(ErrorCode::BadParameter, bad.to_string()))?;
+    let wish = Arc::new(wish);
     let sized_path = image.mirror_path().filter(|_| settings.mirror);
     let placement = match &sized_path {
         Some(path) => Placement::Mirror { path: path.clone() },
@@ -196,25 +225,36 @@ async fn picture(
     let ask = Ask {
         source: image.source.clone(),
         v: image.version.clone(),
-        wish: Arc::new(wish),
-        placement,
+        wish: Arc::clone(&wish),
+        placement: placement.clone(),
         deadline: arrived.at + settings.request_timeout,
         trace: seen.trace(),
     };
     let is_known =
         |etag: &str| arrived.if_none_match.is_some_and(|known| caching::names(known, etag));
     let Answer { key, made, stale } = public.service.answer(ask, is_known).await?;
-    let dress = dress(settings, image, arrived, stale);
-    let Some(made) = made else {
-        return Ok(to.not_modified(&key.etag(), &key.source, &dress));
-    };
+    let known = public.memo.keep(arrived.target, || {
+        let unbounded = image.access.exp.is_none();
+        let cache_control = unbounded.then(|| cache_control(settings, image, false));
+        Known::new(arrived.target, image, placement, cache_control)
+    });
+    if let Some(known) = known {
+        known.wishes(accepts, &wish);
+    }
+    let identity = Identity::new(&key.etag(), &key.source);
+    let cache_control = cache_control(settings, image, stale);
+    let dress = Dress { identity: &identity, cache_control };
+    let Some(made) = made else { return Ok(to.not_modified(dress)) };
     seen.made(&made);
     if let (Some(base), Some(path)) = (&settings.redirect_to, &sized_path)
         && made.stored
     {
         return Ok(to.redirect(&public_url(base, path)));
     }
-    Ok(to.picture(&key, &made, &dress))
+    let show = Show::of(image.download.as_ref());
+    let look = Look::new(&made.variant, show, key.source.key.file_name());
+    let how = How { cache: made.cache, stages: &made.timings, total: arrived.at.elapsed() };
+    Ok(to.picture(dress, &look, &made.variant, &how))
 }
 
 /// The document about an original.
@@ -229,32 +269,24 @@ async fn info(
         |etag: &str| arrived.if_none_match.is_some_and(|known| caching::names(known, etag));
     let answer =
         public.service.info(&image.source, image.version.as_deref(), deadline, is_known).await?;
-    let dress = dress(&public.settings, image, arrived, answer.cache == CacheStatus::Stale);
+    let identity = Identity::new(&answer.etag, &answer.source);
+    let stale = answer.cache == CacheStatus::Stale;
+    let cache_control = cache_control(&public.settings, image, stale);
+    let dress = Dress { identity: &identity, cache_control };
     Ok(match &answer.info {
-        None => to.not_modified(&answer.etag, &answer.source, &dress),
-        Some(info) => to.info(&answer, info.to_json(), &dress),
+        None => to.not_modified(dress),
+        Some(info) => to.info(&answer, info.to_json(), Show::of(image.download.as_ref()), dress),
     })
 }
 
-/// How long an answer may be kept, and whether it is shown or saved.
-fn dress<'a>(
-    settings: &'a HttpSettings,
-    image: &'a ImageRequest,
-    arrived: &Arrived<'_>,
-    stale: bool,
-) -> Dress<'a> {
-    let policy = match (stale, &image.version) {
-        (true, _) => CachePolicy::Stale,
-        (false, Some(_)) => CachePolicy::Versioned,
-        (false, None) => CachePolicy::Configured(&settings.cache_control),
+/// How long an answer may be kept.
+fn cache_control(settings: &HttpSettings, image: &ImageRequest, stale: bool) -> HeaderValue {
+    let policy = if stale {
+        CachePolicy::Stale
+    } else {
+        CachePolicy::of(image.version.is_some(), &settings.cache_control)
     };
-    let show = match &image.download {
-        None => Show::Inline,
-        Some(Download::SourceName) => Show::Download,
-        Some(Download::Named(name)) => Show::DownloadAs(name),
-    };
-    let seconds_left = image.access.exp.map(|exp| exp.saturating_sub(unix_now()));
-    Dress { policy, seconds_left, show, total: arrived.at.elapsed() }
+    value(&policy.header(image.access.exp.map(|exp| exp.saturating_sub(unix_now()))))
 }
 
 /// The public URL of a stored variant, its path encoded again.

@@ -15,7 +15,7 @@ use crate::telemetry::trace::{Begun, Told, TraceContext, Tracer};
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use std::time::{Duration, Instant};
 
 /// What became known of a request on its way.
@@ -63,7 +63,7 @@ impl Observation {
     }
 
     pub(super) fn asked(&mut self, image: &ImageRequest) {
-        self.route = if image.sized.is_some() { Route::Sized } else { Route::Native };
+        self.route = Route::of(image);
         self.source = Some(image.source.to_string());
     }
 
@@ -95,9 +95,16 @@ fn shortened(target: &str) -> String {
     }
 }
 
+/// A name that every request is asked for, read once.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// A header that stands there once and can be read.
 fn once<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let mut lines = headers.get_all(name);
+    let mut lines = if name == TRACEPARENT.as_str() {
+        headers.get_all(&TRACEPARENT)
+    } else {
+        headers.get_all(name)
+    };
     let first = lines.next()?;
     if lines.next().is_some() { None } else { first.to_str().ok() }
 }
@@ -151,11 +158,27 @@ impl Observer {
         UnderWay { observer: self, at, seen, answered: false }
     }
 
-    /// Counts a request that is over, writes its line and tells of its spans.
-    fn tell(&self, seen: &Observation, line: &RequestLine<'_>, left: bool) {
-        let trace = seen.trace.as_ref();
+    /// A request came and was answered in one step, with nothing that failed on its way.
+    pub(super) fn answered_at_once(
+        &self,
+        headers: &HeaderMap,
+        route: Route,
+        mut line: RequestLine<'_>,
+    ) {
+        let trace = self.tracer.begin(|name| once(headers, name));
+        line.trace = trace.as_ref().map(|begun| begun.own);
+        self.count(route, trace.as_ref(), &line);
+        logs::emit(&line);
+        if let Some(begun) = trace.as_ref().filter(|begun| begun.is_recorded()) {
+            let (route, user_agent) = (route.template(), once(headers, "user-agent"));
+            let told = Told { line: &line, route, user_agent, leader: None, left: false };
+            self.tracer.tell(begun, &told);
+        }
+    }
+
+    fn count(&self, route: Route, trace: Option<&Begun>, line: &RequestLine<'_>) {
         self.metrics.record(&Answered {
-            route: seen.route,
+            route,
             status: line.status,
             cache: line.cache,
             duration: line.duration,
@@ -163,6 +186,12 @@ impl Observer {
             format: line.out_format,
             trace: trace.and_then(Begun::exemplar),
         });
+    }
+
+    /// Counts a request that is over, writes its line and tells of its spans.
+    fn tell(&self, seen: &Observation, line: &RequestLine<'_>, left: bool) {
+        let trace = seen.trace.as_ref();
+        self.count(seen.route, trace, line);
         if let Some(reason) = seen.failure.as_ref().and_then(|failure| refusal(failure.code)) {
             self.metrics.refused(reason);
         }
@@ -205,6 +234,7 @@ impl UnderWay<'_> {
             trace: seen.trace(),
             method: seen.method.as_str(),
             path: &seen.target,
+            clean: false,
             status: reply.status().as_u16(),
             bytes_out,
             duration: self.at.elapsed(),

@@ -2,29 +2,47 @@
 //! for GET and HEAD, pictures and errors.
 
 use super::caching::CachePolicy;
-use super::disposition::{self, Show};
+use super::disposition;
 use super::error;
-use crate::model::key::{SourceId, VariantKey};
-use crate::service::answer::{CacheStatus, Made};
+use super::prepared::{Identity, Look, value};
+use super::{body, request_id, timing};
+use crate::model::stage::Stage;
+use crate::service::answer::CacheStatus;
 use crate::service::failure::{ErrorCode, Failure};
 use crate::service::info::InfoAnswer;
-use crate::service::render::Timings;
-use crate::variants::tags;
+use crate::variants::Variant;
+use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The sandbox every picture is served in: nothing inside it may run or load.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; sandbox";
+const CONTENT_SECURITY_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; sandbox");
+
+/// What scripts of other origins may read.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "x-cache, x-size, x-frames, x-error-code, x-request-id, server-timing",
+);
+
+// Names that the library has none for, read once.
+static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+static TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
+static CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+static SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+static CACHE: HeaderName = HeaderName::from_static("x-cache");
+static SIZE: HeaderName = HeaderName::from_static("x-size");
+static FRAMES: HeaderName = HeaderName::from_static("x-frames");
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+static CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// What a reply needs to know of its deployment and request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReplyTo<'a> {
-    /// `Access-Control-Allow-Origin`, empty for none.
-    pub(crate) cors_origin: &'a str,
+    /// `Access-Control-Allow-Origin`, where there is one.
+    pub(crate) cors_origin: Option<&'a HeaderValue>,
     /// `X-Request-Id`.
     pub(crate) request_id: &'a str,
     /// Whether the answer depends on `Accept`.
@@ -33,153 +51,145 @@ pub(crate) struct ReplyTo<'a> {
     pub(crate) json_errors: bool,
 }
 
-/// What a picture's reply says beside the picture.
-#[derive(Debug, Clone, Copy)]
+/// What a reply says beside the picture: what it is, and how long it may be kept.
+#[derive(Debug)]
 pub(crate) struct Dress<'a> {
-    /// How long it may be kept.
-    pub(crate) policy: CachePolicy<'a>,
-    /// Seconds until the URL expires.
-    pub(crate) seconds_left: Option<u64>,
-    /// Inline or download.
-    pub(crate) show: Show<'a>,
+    /// Its identity.
+    pub(crate) identity: &'a Identity,
+    /// `Cache-Control`.
+    pub(crate) cache_control: HeaderValue,
+}
+
+/// How a picture came about.
+#[derive(Debug)]
+pub(crate) struct How<'a> {
+    /// From where.
+    pub(crate) cache: CacheStatus,
+    /// Where the time went.
+    pub(crate) stages: &'a [(Stage, Duration)],
     /// Time since the request's arrival.
     pub(crate) total: Duration,
 }
 
-fn value(text: &str) -> HeaderValue {
-    // Everything written here is ASCII or checked; what is not sent is no harm.
-    HeaderValue::from_str(text).unwrap_or_else(|_invalid| HeaderValue::from_static(""))
-}
-
-const fn name(name: &'static str) -> HeaderName {
-    HeaderName::from_static(name)
+const fn fixed(text: &'static str) -> HeaderValue {
+    HeaderValue::from_static(text)
 }
 
 impl ReplyTo<'_> {
     /// Headers on every answer.
-    fn common(&self, reply: &mut HttpResponseBuilder) {
-        reply.insert_header((name("x-request-id"), value(self.request_id)));
-        reply.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        reply.insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY));
-        reply.insert_header((name("cross-origin-resource-policy"), "cross-origin"));
-        if !self.cors_origin.is_empty() {
-            reply.insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, value(self.cors_origin)));
-            reply.insert_header((name("timing-allow-origin"), value(self.cors_origin)));
-            let exposed = "x-cache, x-size, x-frames, x-error-code, x-request-id, server-timing";
-            reply.insert_header((header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed));
+    fn common(&self, headers: &mut HeaderMap) {
+        headers.insert(request_id::NAME.clone(), value(self.request_id));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+        headers.insert(RESOURCE_POLICY.clone(), fixed("cross-origin"));
+        if let Some(origin) = self.cors_origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(TIMING_ALLOW_ORIGIN.clone(), origin.clone());
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
         if self.negotiable {
-            reply.insert_header((header::VARY, "Accept"));
+            headers.insert(header::VARY, fixed("Accept"));
         }
     }
 
     /// Headers of a picture that do not depend on how it was made: 200 and 304 share them.
-    fn identity(
-        &self,
-        reply: &mut HttpResponseBuilder,
-        (etag, source): (&str, &SourceId),
-        dress: &Dress<'_>,
-    ) {
-        self.common(reply);
-        reply.insert_header((header::ETAG, value(etag)));
-        let cache_control = dress.policy.header(dress.seconds_left);
-        reply.insert_header((header::CACHE_CONTROL, value(&cache_control)));
-        let tags = tags(source);
-        reply.insert_header((name("cache-tag"), value(&tags.join(","))));
-        reply.insert_header((name("surrogate-key"), value(&tags.join(" "))));
+    fn identity(&self, headers: &mut HeaderMap, dress: Dress<'_>) {
+        self.common(headers);
+        let Dress { identity, cache_control } = dress;
+        headers.insert(header::ETAG, identity.etag.clone());
+        headers.insert(header::CACHE_CONTROL, cache_control);
+        headers.insert(CACHE_TAG.clone(), identity.cache_tag.clone());
+        headers.insert(SURROGATE_KEY.clone(), identity.surrogate_key.clone());
     }
 
     /// 304: the client's copy is good.
-    pub(crate) fn not_modified(
-        &self,
-        etag: &str,
-        source: &SourceId,
-        dress: &Dress<'_>,
-    ) -> HttpResponse {
-        let mut reply = HttpResponse::NotModified();
-        self.identity(&mut reply, (etag, source), dress);
-        reply.finish()
+    pub(crate) fn not_modified(&self, dress: Dress<'_>) -> HttpResponse {
+        let mut reply = HttpResponse::new(StatusCode::NOT_MODIFIED);
+        self.identity(reply.headers_mut(), dress);
+        reply
     }
 
     /// 200 with the picture.
-    pub(crate) fn picture(&self, key: &VariantKey, made: &Made, dress: &Dress<'_>) -> HttpResponse {
-        let variant = &made.variant;
-        let mut reply = HttpResponse::Ok();
-        self.identity(&mut reply, (&key.etag(), &key.source), dress);
-        reply.insert_header((header::CONTENT_TYPE, variant.format.mime()));
-        reply.insert_header((header::ACCEPT_RANGES, "none"));
-        let file_name = key.source.key.file_name();
-        let disposition = disposition::header(dress.show, file_name, variant.format);
-        reply.insert_header((header::CONTENT_DISPOSITION, value(&disposition)));
-        reply.insert_header((name("x-cache"), made.cache.name()));
-        reply.insert_header((name("x-size"), value(&variant.size.to_string())));
-        if variant.source_frames > 1 {
-            let frames = format!("1/{}", variant.source_frames);
-            reply.insert_header((name("x-frames"), value(&frames)));
+    pub(crate) fn picture(
+        &self,
+        dress: Dress<'_>,
+        look: &Look,
+        variant: &Variant,
+        how: &How<'_>,
+    ) -> HttpResponse {
+        let mut reply = HttpResponse::new(StatusCode::OK);
+        let headers = reply.headers_mut();
+        self.identity(headers, dress);
+        headers.insert(header::CONTENT_TYPE, fixed(variant.format.mime()));
+        headers.insert(header::ACCEPT_RANGES, fixed("none"));
+        headers.insert(header::CONTENT_DISPOSITION, look.disposition.clone());
+        headers.insert(CACHE.clone(), fixed(how.cache.name()));
+        headers.insert(SIZE.clone(), look.size.clone());
+        if let Some(frames) = &look.frames {
+            headers.insert(FRAMES.clone(), frames.clone());
         }
-        let timing = server_timing(made.cache, &made.timings, dress.total);
-        reply.insert_header((name("server-timing"), value(&timing)));
-        reply.body(variant.body.clone())
+        let timing = timing::header(how.cache, how.stages, how.total);
+        headers.insert(SERVER_TIMING.clone(), timing);
+        reply.set_body(body::sliced(&variant.body))
     }
 
     /// 200 with the document about an original.
-    pub(crate) fn info(&self, answer: &InfoAnswer, body: Bytes, dress: &Dress<'_>) -> HttpResponse {
-        let mut reply = HttpResponse::Ok();
-        self.identity(&mut reply, (&answer.etag, &answer.source), dress);
-        reply.insert_header((header::CONTENT_TYPE, "application/json"));
+    pub(crate) fn info(
+        &self,
+        answer: &InfoAnswer,
+        body: Bytes,
+        show: disposition::Show<'_>,
+        dress: Dress<'_>,
+    ) -> HttpResponse {
+        let mut reply = HttpResponse::new(StatusCode::OK);
+        let headers = reply.headers_mut();
+        self.identity(headers, dress);
+        headers.insert(header::CONTENT_TYPE, fixed("application/json"));
         let file_name = answer.source.key.file_name();
-        let disposition = disposition::with_extension(dress.show, file_name, "json");
-        reply.insert_header((header::CONTENT_DISPOSITION, value(&disposition)));
-        reply.insert_header((name("x-cache"), answer.cache.name()));
-        reply.body(body)
+        let disposition = disposition::with_extension(show, file_name, "json");
+        headers.insert(header::CONTENT_DISPOSITION, value(&disposition));
+        headers.insert(CACHE.clone(), fixed(answer.cache.name()));
+        reply.set_body(BoxBody::new(body))
     }
 
     /// 302 to the stored object (`ON_MISS=redirect`).
     pub(crate) fn redirect(&self, location: &str) -> HttpResponse {
-        let mut reply = HttpResponse::Found();
-        self.common(&mut reply);
-        reply.insert_header((header::LOCATION, value(location)));
-        reply.insert_header((header::CACHE_CONTROL, CachePolicy::NoStore.header(None)));
-        reply.finish()
+        let mut reply = HttpResponse::new(StatusCode::FOUND);
+        let headers = reply.headers_mut();
+        self.common(headers);
+        headers.insert(header::LOCATION, value(location));
+        headers.insert(header::CACHE_CONTROL, value(&CachePolicy::NoStore.header(None)));
+        reply
     }
 
     /// An error, with the status, the lifetime and the words of its code.
     pub(crate) fn error(&self, failure: &Failure) -> HttpResponse {
         let row = error::row(failure.code);
-        let mut reply = HttpResponse::build(row.status);
+        let mut reply = HttpResponse::new(row.status);
+        let headers = reply.headers_mut();
         // The body's form depends on Accept whatever the URL says.
-        ReplyTo { negotiable: true, ..*self }.common(&mut reply);
-        reply.insert_header((name("x-error-code"), row.name));
+        ReplyTo { negotiable: true, ..*self }.common(headers);
+        headers.insert(CODE.clone(), fixed(row.name));
         let policy = row.max_age.map_or(CachePolicy::NoStore, CachePolicy::Error);
-        reply.insert_header((header::CACHE_CONTROL, policy.header(None)));
+        headers.insert(header::CACHE_CONTROL, value(&policy.header(None)));
         if let Some(seconds) = failure.retry_after {
-            reply.insert_header((header::RETRY_AFTER, seconds));
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if failure.code == ErrorCode::MethodNotAllowed {
-            reply.insert_header((header::ALLOW, "GET, HEAD"));
+            headers.insert(header::ALLOW, fixed("GET, HEAD"));
         }
         let (kind, body) = error::body(failure, self.request_id, self.json_errors);
-        reply.insert_header((header::CONTENT_TYPE, kind));
-        reply.body(body)
+        headers.insert(header::CONTENT_TYPE, fixed(kind));
+        reply.set_body(BoxBody::new(body))
     }
 
     /// A plain line of text that is no picture: `/`, `/health`.
     pub(crate) fn text(&self, body: &'static str) -> HttpResponse {
-        let mut reply = HttpResponse::build(StatusCode::OK);
-        self.common(&mut reply);
-        reply.insert_header((header::CACHE_CONTROL, CachePolicy::NoStore.header(None)));
-        reply.insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"));
-        reply.body(body)
+        let mut reply = HttpResponse::new(StatusCode::OK);
+        let headers = reply.headers_mut();
+        self.common(headers);
+        headers.insert(header::CACHE_CONTROL, value(&CachePolicy::NoStore.header(None)));
+        headers.insert(header::CONTENT_TYPE, fixed("text/plain; charset=utf-8"));
+        reply.set_body(BoxBody::new(body))
     }
-}
-
-/// `Server-Timing` (W3C), in milliseconds: browsers show it in their network panel.
-fn server_timing(cache: CacheStatus, timings: &Timings, total: Duration) -> String {
-    let mut text = format!("cache;desc={}", cache.name());
-    for (stage, time) in timings {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ", {};dur={:.2}", stage.name(), time.as_secs_f64() * 1e3);
-    }
-    let _ = write!(text, ", total;dur={:.2}", total.as_secs_f64() * 1e3);
-    text
 }

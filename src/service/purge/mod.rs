@@ -38,6 +38,8 @@ pub enum Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dropped {
     memory: u64,
+    decoded: u64,
+    originals: u64,
     flights: u64,
     /// Writes that had begun before and are still under way.
     unsettled: u64,
@@ -155,6 +157,8 @@ impl Service {
             complete: false,
             scope: written,
             memory: dropped.memory,
+            decoded: dropped.decoded,
+            originals: dropped.originals,
             flights: dropped.flights,
             unsettled: dropped.unsettled,
             store,
@@ -190,24 +194,25 @@ impl Service {
         let instance = self.purging.instance.clone();
         if from == instance {
             // Our own order, by way of the name that stands for all of us.
-            return Heard { instance, memory: 0, flights: 0, unsettled: 0 };
+            return Heard { instance, ..Heard::default() };
         }
         self.purging.metrics.heard.inc();
         // Who ordered it lists the store again; what was to be kept before may be old by now.
         self.purging.later.give_up(&scope);
-        let Dropped { memory, flights, unsettled } = self.drop_here(&scope).await;
+        let Dropped { memory, decoded, originals, flights, unsettled } =
+            self.drop_here(&scope).await;
         tracing::info!(scope = %order::write(&scope), from, memory, flights, "heard a purge");
-        Heard { instance, memory, flights, unsettled }
+        Heard { instance, memory, decoded, originals, flights, unsettled }
     }
 
     /// Forgets the scope in this process and waits for the writes that had begun before.
     async fn drop_here(&self, scope: &Scope) -> Dropped {
         // Versions first: whoever asks between this and the next step renders the new version,
         // which is then at worst not kept.
-        match scope.source() {
+        let originals = match scope.source() {
             Some(source) => self.origins.forget(source),
             None => self.origins.forget_matching(|source| scope.covers_source(source)),
-        }
+        };
         match scope.source() {
             Some(source) => self.recent.forget(source),
             None => self.recent.forget_all(),
@@ -217,6 +222,10 @@ impl Service {
             self.infos.forget_all();
         }
         let forgotten = self.variants.forget(scope);
+        let decoded = self.pictures.purge(|source, version| {
+            let kept = matches!(scope, Scope::Source { keep: Some(kept), .. } if kept == version);
+            scope.covers_source(source) && !kept
+        });
         let flights = self.flights.count(|key: &VariantKey| scope.covers(key));
         for (digest, fault) in &self.faults {
             if scope.covers_source(&fault.source) {
@@ -233,7 +242,13 @@ impl Service {
         }
         let until = Instant::now() + self.purging.settle;
         let unsettled = self.variants.settle(scope, forgotten, until).await;
-        Dropped { memory: forgotten.memory, flights: flights as u64, unsettled: unsettled as u64 }
+        Dropped {
+            memory: forgotten.memory,
+            decoded,
+            originals,
+            flights: flights as u64,
+            unsettled: unsettled as u64,
+        }
     }
 
     /// Sees to it that the store is listed again when every request of before must have ended.

@@ -15,6 +15,10 @@ pub struct Receipt {
     pub scope: Value,
     /// Variants dropped from the memory of this process.
     pub memory: u64,
+    /// Decoded originals dropped from the memory of this process.
+    pub decoded: u64,
+    /// Originals dropped from the memory of this process.
+    pub originals: u64,
     /// Work under way in this process whose result is not kept.
     pub flights: u64,
     /// Writes that had begun before and were still under way when the store was listed.
@@ -48,6 +52,8 @@ impl Receipt {
             complete: false,
             scope,
             memory: 0,
+            decoded: 0,
+            originals: 0,
             flights: 0,
             unsettled: 0,
             store: None,
@@ -99,6 +105,8 @@ mod tests {
             status,
             instance: None,
             memory: 0,
+            decoded: 0,
+            originals: 0,
             flights: 0,
             error: error.map(str::to_owned),
         };

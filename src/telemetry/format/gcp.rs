@@ -1,12 +1,11 @@
 //! A log line as Google Cloud Logging reads it from standard output: its own names for severity,
 //! time, request and trace, everything else beside them. Never sends anything by itself.
 
-use super::{Fields, Value, unshadowed, write_json_text};
+use super::{Fields, Value, stamp, unshadowed, write_json_text};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -42,7 +41,7 @@ where
         let metadata = event.metadata();
         let is_request = metadata.target() == REQUEST_TARGET;
         writer.write_str("{\"time\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        stamp::write_now(&mut writer)?;
         write!(writer, "\",\"severity\":\"{}\",\"message\":", severity(*metadata.level()))?;
         if is_request {
             // The list of entries shows nothing but this.

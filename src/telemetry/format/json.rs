@@ -1,11 +1,13 @@
 //! A log line as one flat JSON object. Never nests, so that every store of logs can index it.
 
-use super::{Fields, IN_FRONT, level_name, unshadowed, write_json_text};
+use super::{
+    IN_FRONT, Message, Passing, Stream, level_name, stamp, unshadowed, write_json_spelt,
+    write_json_text,
+};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -24,20 +26,26 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let fields = Fields::of(event);
         writer.write_str("{\"ts\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        stamp::write_now(&mut writer)?;
         let metadata = event.metadata();
         write!(writer, "\",\"level\":\"{}\",\"msg\":", level_name(*metadata.level()))?;
-        write_json_text(&mut writer, &fields.message)?;
+        Message::of(event, |message| write_json_spelt(&mut writer, message))?;
         if metadata.target() != REQUEST_TARGET {
             writer.write_str(",\"target\":")?;
             write_json_text(&mut writer, metadata.target())?;
         }
-        for (name, value) in &fields.others {
-            write!(writer, ",\"{}{name}\":", unshadowed(name, &IN_FRONT))?;
-            value.write_json(&mut writer)?;
-        }
+        Stream::of(event, |name, value| {
+            writer.write_str(",\"")?;
+            writer.write_str(unshadowed(name, &IN_FRONT))?;
+            writer.write_str(name)?;
+            writer.write_str("\":")?;
+            match value {
+                Passing::Bare(text) => writer.write_fmt(text),
+                Passing::Text(text) => write_json_text(&mut writer, text),
+                Passing::Spelt(text) => write_json_spelt(&mut writer, text),
+            }
+        })?;
         writer.write_str("}\n")
     }
 }

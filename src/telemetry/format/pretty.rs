@@ -1,11 +1,10 @@
 //! A log line for people. Never colours what a field holds.
 
-use super::{Fields, acts};
+use super::{Fields, acts, stamp};
 use crate::telemetry::logs::REQUEST_TARGET;
 use std::fmt;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -28,7 +27,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let fields = Fields::of(event);
-        SystemTime.format_time(&mut writer)?;
+        stamp::write_now(&mut writer)?;
         let metadata = event.metadata();
         let level = *metadata.level();
         if self.color {

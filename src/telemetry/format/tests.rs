@@ -144,3 +144,29 @@ fn a_pretty_request_begins_with_what_people_look_for() {
     let expected = "request GET /cat.jpg?w=1 200 1.5ms memory request_id=r1 bytes_out=12 ";
     assert!(rest.starts_with(expected), "{rest}");
 }
+
+#[test]
+fn numbers_are_spelt_as_rust_spells_them() {
+    let spelt = |number: f64| {
+        let line = said(Json, || tracing::info!(target: REQUEST_TARGET, number, "m"));
+        let (_, rest) = line.split_once("\"number\":").unwrap();
+        rest.strip_suffix("}\n").unwrap().to_owned()
+    };
+    let thousandths = (0..20_000_u32).map(|n| f64::from(n * 7) / 1_000.0);
+    let odd = [
+        1e-9,
+        0.0005,
+        0.1 + 0.2,
+        -0.5,
+        -0.0,
+        1e300,
+        999_999_999.999,
+        1e9,
+        1e12,
+        1.0 / 3.0,
+        f64::MAX,
+    ];
+    for number in thousandths.chain(odd) {
+        assert_eq!(spelt(number), format!("{number:?}"));
+    }
+}
