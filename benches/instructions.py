@@ -5,11 +5,13 @@ than `SLACK` above benches/instructions.json.
     instructions.py            compare
     instructions.py --accept   take today's counts as the new measure
 
-Counts depend on the compiler and on what the processor can do (callgrind knows up to AVX2), hence the
-slack; they do not see caches, page faults or the kernel: those are `make show-cost` and `make bench-peers`."""
+Counts depend on compilers, C library and valgrind, and on what the processor can do (callgrind knows up to
+AVX2): with others than those of the measure they are printed and not judged, loudly. They do not see caches,
+page faults or the kernel: those are `make show-cost` and `make bench-peers`."""
 
 import http.client
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -55,6 +57,21 @@ def callgrind(folder, name):
     return ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet"], out
 
 
+def circumstances():
+    """What counts depend on beside the code."""
+
+    def first_line(*command):
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+
+    return {
+        "rustc": first_line("rustc", "--version"),
+        "cc": first_line("cc", "--version"),
+        "libc": " ".join(platform.libc_ver()),
+        "valgrind": first_line("valgrind", "--version"),
+        "machine": platform.machine() + (" avx2" if " avx2 " in Path("/proc/cpuinfo").read_text() else ""),
+    }
+
+
 def counted(out):
     return int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M)[1])
 
@@ -90,9 +107,13 @@ def serve(folder, hits):
 
 def compare(show, counts):
     kept = json.loads(MEASURE.read_text())
-    show.equal("what is counted is what was", sorted(counts), sorted(kept))
+    now, then = circumstances(), kept["circumstances"]
+    if now != then:
+        print(f"{'!' * 78}\nSKIPPED: counted under other circumstances:\n  {then}\n  {now}\n{'!' * 78}")
+        sys.exit(SKIPPED)
+    show.equal("what is counted is what was", sorted(counts), sorted(kept["counts"]))
     for name, count in counts.items():
-        before = kept.get(name)
+        before = kept["counts"].get(name)
         if before:
             show.check(f"{name}: at most {SLACK} of {before:,}", count <= before * SLACK, f"{count:,} ({count / before:.3f})")
             if count * SLACK < before:
@@ -104,7 +125,7 @@ if __name__ == "__main__":
     corpus = corpus_or_skip(show.title)
     need(LENSLET)
     if not shutil.which("valgrind"):
-        print("SKIPPED: no valgrind; `.ci/setup servers` brings it on Debian and Ubuntu")
+        print("SKIPPED: no valgrind; `.ci/setup valgrind` brings it on Debian and Ubuntu")
         sys.exit(SKIPPED)
     folder = scratch("instructions")
     inputs(corpus, folder)
@@ -115,7 +136,7 @@ if __name__ == "__main__":
     counts["memory-hit"] = (serve(folder, HITS) - serve(folder, 0)) // HITS
     show.note(f"memory-hit: {counts['memory-hit']:,}")
     if "--accept" in sys.argv[1:]:
-        MEASURE.write_text(json.dumps(counts, indent=2) + "\n")
+        MEASURE.write_text(json.dumps({"circumstances": circumstances(), "counts": counts}, indent=2) + "\n")
         show.check("taken", True, MEASURE.name)
     else:
         compare(show, counts)
