@@ -102,7 +102,9 @@ def cost(server, targets, status, cache):
 def misses(store, settings):
     """Renders, by photograph, width and format; and the URLs that are in the store thereafter."""
     rows, stored = [], []
-    with Server(**settings, **POD, MEMORY_CACHE="0", SOURCE_TTL="immutable") as server:
+    # Each as dear as it can be: nothing of its original is there.
+    cold = {"MEMORY_CACHE": "0", "DECODED_CACHE": "0", "SOURCE_CACHE": "0"}
+    with Server(**settings, **POD, **cold, SOURCE_TTL="immutable") as server:
         # Buffers grown, connections open.
         cost(server, [f"/warm/{name}?w=640&f={f}" for name in PHOTOGRAPHS for f in FORMATS], 200, "rendered")
         for name in PHOTOGRAPHS:

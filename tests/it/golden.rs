@@ -238,7 +238,7 @@ fn orienting_late_equals_orienting_first() {
     {
         let by_url = render(&format!("/card.png?rot={rot}&w=61&f=png"));
         let turned = ops::turn(card.clone(), turn).unwrap();
-        // 61 pixels are more than half of either side: no box shrink comes in between.
+        // 61 pixels are more than half of either side: the picture is decoded at 1/1.
         let window = Window::Fixed(WindowRect::of(turned.size()));
         let by_hand = ops::resize(Cow::Owned(turned), window, by_url.size()).unwrap();
         // The two passes of the filter change places, and with them where it rounds and clamps:

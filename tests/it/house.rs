@@ -21,9 +21,10 @@ const FLOORS: [&[&str]; 4] = [
 const NEIGHBOURS: &[(&str, &str)] = &[
     // Decoding at a scale is a step of the pipeline.
     ("pipeline", "codec"),
-    // One flight per original, per decoded picture, per variant.
+    // One flight per original, per variant.
     ("origin", "flight"),
-    ("decoded", "flight"),
+    // A decoded picture lies in memory of the renders' budget.
+    ("decoded", "cpu"),
     ("variants", "flight"),
     // The record of an original beside its variants holds what its HEAD told.
     ("variants", "origin"),

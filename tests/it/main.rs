@@ -17,6 +17,7 @@ mod docs;
 mod events;
 mod golden;
 mod house;
+mod planar;
 mod purge;
 mod requests;
 #[path = "../s3wire/server.rs"]

@@ -124,7 +124,7 @@ fn an_overwritten_original_is_new_at_once_with_a_new_v_and_after_the_ttl_without
 
 #[test]
 fn an_original_that_changes_between_head_and_get_is_stored_under_what_was_read() {
-    let mut wired = Wired::start(&[("SOURCE_TTL", "1h")]);
+    let mut wired = Wired::start(&[("SOURCE_TTL", "1h"), ("SOURCE_CACHE", "0")]);
     wired.put("cat.jpg", &jpeg(400, 300, 1));
     wired.app.get("/cat.jpg?w=100").expect(200);
     wired.put("cat.jpg", &jpeg(400, 300, 2));

@@ -175,6 +175,9 @@ def origin(show, folder, originals):
                 "ORIGINS": f"other={file_url(originals)}",
                 "VARIANTS": "s3://variants",
                 "SOURCE_TTL": "1s",
+                # An original in memory would be rendered from, outage or not.
+                "SOURCE_CACHE": "0",
+                "DECODED_CACHE": "0",
                 "NEGATIVE_TTL": "1s",
                 "FETCH_TIMEOUT": f"{FETCH_TIMEOUT:.0f}s",
                 **store.store_settings("ORIGIN_DEFAULT"),

@@ -4,6 +4,8 @@ import warnings
 
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from harness import CORPUS
+
 # Pictures of tens of megapixels are what some shows are about; Pillow's guard would refuse them.
 Image.MAX_IMAGE_PIXELS = None
 # Damaged metadata are the point of half the corpus.
@@ -22,6 +24,15 @@ def flat(image):
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     return image.convert("RGB")
+
+
+def twelve_megapixels(folder):
+    """A 12 megapixel baseline 4:2:0 JPEG at quality 92 of a real photograph, as phones make them."""
+    path = folder / "twelve.jpg"
+    with Image.open(CORPUS / "photos/bimg-vertical.jpg") as image:
+        image = image.convert("RGB").resize((2828, 4243), Image.Resampling.LANCZOS)
+        image.save(path, quality=92, subsampling="4:2:0")
+    return path
 
 
 def distance(one, other, side=32):

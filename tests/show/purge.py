@@ -45,6 +45,10 @@ class Replicas:
             "REQUEST_TIMEOUT": "4s",
             "FETCH_TIMEOUT": "3s",
             "STORE_TIMEOUT": "1s",
+            # Every render reads, so that the purge meets reads under way and not a machine without a
+            # moment to spare.
+            "SOURCE_CACHE": "0",
+            "DECODED_CACHE": "0",
         }
         self.all = [self.start(port) for port in self.ports]
 

@@ -13,15 +13,15 @@ CALLERS = 200
 
 
 def burst(server, target, leaver):
-    """All sockets first, then all requests; with a leaver the first one sends and hangs up."""
+    """All sockets first, then all requests; with a leaver the first one sends and hangs up while the
+    others wait."""
     sockets = [connected(server.address) for _ in range(CALLERS)]
     waiting = list(sockets)
-    if leaver:
-        first = waiting.pop(0)
+    first = waiting.pop(0) if leaver else None
+    if first:
         send(first, server.address, target)
         # Long enough to be the one whose request starts the work, short of its end.
-        time.sleep(0.02)
-        first.close()
+        time.sleep(0.01)
     answers = [None] * len(waiting)
 
     def read(index, sock):
@@ -30,8 +30,10 @@ def burst(server, target, leaver):
         except OSError as error:
             answers[index] = error
 
-    for sock in waiting:
+    for number, sock in enumerate(waiting):
         send(sock, server.address, target)
+        if first and number == 0:
+            first.close()
     readers = [threading.Thread(target=read, args=pair) for pair in enumerate(waiting)]
     for reader in readers:
         reader.start()
