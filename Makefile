@@ -22,9 +22,11 @@ PYTHON := $(TARGET)/venv/bin/python
 SKIPPED := 77
 # first_run stands last: its clone builds the last commit into the same target folder, and the others
 # are about the binary of this tree.
-SHOWS := mirror stampede freshness corpus cost start first_run
+SHOWS := mirror stampede srcset freshness corpus cost memory start slow first_run
 # What it takes to be run: stores, peers, events, manifests.
 RUN_SHOWS := manifests seed events info purge warm replicas outages observe
+# Comparisons of speed, which whoever else uses the machine would falsify; not part of .ci/run.
+SPEED_SHOWS := hit
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | \
@@ -56,8 +58,12 @@ show-run: ## Prove that it can be run: stores, several pods, events, manifests
 	@.ci/setup servers || true
 	@$(MAKE) --no-print-directory show SHOWS='$(RUN_SHOWS)'
 
+show-speed: ## Prove how fast it is, against others on this machine: let nothing else run meanwhile
+	@.ci/setup speed || true
+	@$(MAKE) --no-print-directory show SHOWS='$(SPEED_SHOWS)'
+
 # Each of them alone: make show-mirror, make show-first-run, …
-SHOW_TARGETS := $(sort $(foreach show,$(SHOWS) $(RUN_SHOWS),show-$(subst _,-,$(show))))
+SHOW_TARGETS := $(sort $(foreach show,$(SHOWS) $(RUN_SHOWS) $(SPEED_SHOWS),show-$(subst _,-,$(show))))
 $(SHOW_TARGETS): show-%: show-tools
 	$(PYTHON) tests/show/$(subst -,_,$*).py || (( $$? == $(SKIPPED) ))
 
@@ -147,9 +153,24 @@ $(TARGET)/tools/bin/kustomize: Makefile
 bench: setup ## Run the benchmarks
 	cargo bench --locked
 
+# PARTS='singles srcset' runs those alone and writes nothing; ROUNDS=3 is quicker and says less.
+bench-peers: show-tools ## Measure against sharp, thumbor, vipsthumbnail, … in turns, into benches/RESULTS.md
+	@.ci/setup peers || true
+	@ROUNDS='$(ROUNDS)' $(PYTHON) benches/peers/run.py $(PARTS)
+
+bench-cost: ## Work out what a million transformations cost, of Lenslet and of the peers
+	@$(MAKE) --no-print-directory bench-peers PARTS=cost
+
+bench-instructions: show-tools ## Count the instructions of renders and hits, against benches/instructions.json
+	@.ci/setup valgrind
+	$(PYTHON) benches/instructions.py $(if $(ACCEPT),--accept) || (( $$? == $(SKIPPED) ))
+
+bench-memory: show-tools ## Measure what renders take in memory, into benches/RESULTS.md
+	$(PYTHON) tests/show/memory.py --write
+
 clean: ## Remove everything that was built, drawn and stored
 	cargo clean
 	rm -rf "$(TARGET)/samples" "$(TARGET)/variants" "$(TARGET)/venv" "$(TARGET)/deploy-venv" \
-		"$(TARGET)/stores-venv" "$(TARGET)/npm" "$(TARGET)/tools"
+		"$(TARGET)/stores-venv" "$(TARGET)/npm" "$(TARGET)/tools" "$(TARGET)/peers"
 
-.PHONY: help setup run test show show-run $(SHOW_TARGETS) test-stores show-tools lint lint-tools fmt-check clippy doc deny advisories image check-deploy measure capacity rules bench clean
+.PHONY: help setup run test show show-run show-speed $(SHOW_TARGETS) test-stores show-tools lint lint-tools fmt-check clippy doc deny advisories image check-deploy measure capacity rules bench bench-instructions bench-memory bench-peers bench-cost clean
